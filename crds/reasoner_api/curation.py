@@ -1,0 +1,230 @@
+"""Spec and status of CurationJob: web-crawled questions in, a dataset of verifiable questions out
+(General-Reasoner, section 2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reasoner_api.base import Model, SourceURI, rules
+from reasoner_api.common import Compute, Scheduling, SecretKeyRef, Storage
+from reasoner_api.status import Artifact, RunStatus, StageCount, Usage
+
+AnswerType = Literal[
+    "multiple_choice",
+    "float",
+    "integer",
+    "percentage",
+    "fraction",
+    "expression",
+    "matrix",
+    "list",
+    "string",
+    "boolean",
+    "other",
+]
+Category = Literal[
+    "mathematics",
+    "physics",
+    "chemistry",
+    "business",
+    "finance",
+    "economics",
+    "biology",
+    "history",
+    "health",
+    "law",
+    "engineering",
+    "computer_science",
+    "psychology",
+    "philosophy",
+    "other",
+]
+#: From easiest to hardest; the order is what `minMathDifficulty` compares by.
+Difficulty = Literal["primary", "middle_school", "high_school", "university", "graduate"]
+
+#: The stages of the pipeline in their order, as `.status.stages` names them.
+STAGES = ("source", "recrawl", "extract", "annotate", "balance", "sample", "filter", "deduplicate")
+
+
+class Columns(Model):
+    """Which columns of the source hold what."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128)] = "id"
+    """Column of the row's own id; a hash of the URL where the source has no such column."""
+    url: Annotated[str, Field(min_length=1, max_length=128)] = "url"
+    """Column of the page that the question came from."""
+    question: Annotated[str, Field(min_length=1, max_length=128)] = "question"
+    """Column of the crawled text, a hint for finding the question on its page."""
+
+
+class Source(Model):
+    """The list of crawled questions to start from (WebInstruct's shape)."""
+
+    uri: SourceURI
+    """File with one row a question: `s3://`, `file://` or `http(s)://`."""
+    format: Literal["jsonl", "parquet"] = "jsonl"
+    """Format of the file."""
+    columns: Columns = Field(default_factory=Columns)
+    """Names of the columns."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Rows to take from the start; all when absent."""
+
+
+class Recrawl(Model):
+    """How the original pages are fetched again."""
+
+    requests_per_second_per_host: Annotated[float, Field(ge=0.01, le=1000)] = 2.0
+    """Requests a second to one host, over this job's pods together."""
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Requests in flight in one pod, all hosts together."""
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 30.0
+    """Seconds until a fetch counts as failed."""
+    max_page_bytes: Annotated[int, Field(ge=1024)] = 4_194_304
+    """Bytes of a page after decompression beyond which it is dropped."""
+    max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
+    """Redirects followed."""
+    user_agent: Annotated[str, Field(min_length=1, max_length=256)] = "reasoner-curation/0.1 (+https://reasoner.dev)"
+    """User agent sent and looked up in robots.txt."""
+    respect_robots_txt: bool = True
+    """Whether pages that robots.txt forbids are dropped."""
+
+
+class Price(Model):
+    """What a model's tokens cost."""
+
+    input_per_million: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars per million prompt tokens."""
+    output_per_million: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars per million completion tokens."""
+
+
+class ModelEndpoint(Model):
+    """An OpenAI-compatible chat endpoint."""
+
+    base_url: Annotated[str, Field(pattern=r"^https?://.+", max_length=2048)]
+    """Base URL of the API, up to and including `/v1`."""
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    """Model name sent with each request."""
+    api_key_secret_ref: SecretKeyRef | None = None
+    """Secret key that holds the API key; no key is sent when absent."""
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """Requests a minute, over this job's pods together; unlimited when absent."""
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """Tokens a minute, prompt and completion, over this job's pods together; unlimited when absent."""
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Requests in flight in one pod."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Sampling temperature; the role's own default when absent (1.0 for the solver, 0 otherwise)."""
+    max_tokens: Annotated[int, Field(ge=1)] = 4096
+    """Completion tokens at most."""
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 120.0
+    """Seconds until a request counts as failed and is tried again."""
+    price: Price = Field(default_factory=Price)
+    """Price of its tokens, for `.status.usage` and the budget."""
+
+
+class Models(Model):
+    """The models of the pipeline's roles."""
+
+    extractor: ModelEndpoint
+    """Finds the question and its short verifiable answer on a page (the paper: Gemini-1.5-Pro)."""
+    annotator: ModelEndpoint | None = None
+    """Names answer type, subject and difficulty (the paper: Gemini-2.0-Flash); the extractor when absent."""
+    solver: ModelEndpoint | None = None
+    """Writes the candidate solutions (the paper: Gemini-2.0-Flash); the extractor when absent."""
+    judge: ModelEndpoint | None = None
+    """Decides whether a candidate's answer is equivalent to the page's; the extractor when absent."""
+
+
+class Filters(Model):
+    """What is dropped after annotation."""
+
+    model_config = rules(
+        ("self.minCorrect <= self.maxCorrect", "minCorrect may not be greater than maxCorrect"),
+        ("self.maxCorrect <= self.candidates", "maxCorrect may not be greater than candidates"),
+    )
+
+    min_math_difficulty: Difficulty = "university"
+    """Mathematics easier than this is dropped."""
+    candidates: Annotated[int, Field(ge=1, le=64)] = 8
+    """Candidate solutions sampled for each question."""
+    min_correct: Annotated[int, Field(ge=0, le=64)] = 1
+    """Questions with fewer right candidates are dropped as unsolvable, ambiguous or noisy."""
+    max_correct: Annotated[int, Field(ge=0, le=64)] = 7
+    """Questions with more right candidates are dropped as trivial."""
+
+
+class Budget(Model):
+    """A hard stop. Each shard may spend an equal part; a shard that has spent it ends the run as failed."""
+
+    max_cost_usd: Annotated[float, Field(ge=0.0)] | None = None
+    """US dollars at most, by the prices in `models`."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens at most, prompt and completion."""
+
+
+class Split(Model):
+    """How the result is split."""
+
+    test: Annotated[int, Field(ge=0)] = 100
+    """Questions of the test split, at most a fifth of all."""
+
+
+class CurationWork(Model):
+    """The part of the spec that decides what the dataset will be: the pods read it, the digest covers it."""
+
+    source: Source
+    """What to start from."""
+    recrawl: Recrawl = Field(default_factory=Recrawl)
+    """How pages are fetched."""
+    models: Models
+    """The models that extract, annotate, solve and judge."""
+    filters: Filters = Field(default_factory=Filters)
+    """What is dropped."""
+    shards: Annotated[int, Field(ge=1, le=10000)] = 1
+    """Parts that the source is split into, each the work of one pod."""
+    budget: Budget = Field(default_factory=Budget)
+    """Limits of money and tokens."""
+    split: Split = Field(default_factory=Split)
+    """Train and test split."""
+    storage: Storage
+    """Where artifacts go."""
+
+
+class CurationJobSpec(CurationWork):
+    """Desired state of a CurationJob. Immutable but for `suspend` and `parallelism`."""
+
+    model_config = rules(
+        ("!has(self.parallelism) || self.parallelism <= self.shards", "parallelism may not be greater than shards"),
+    )
+
+    suspend: bool = False
+    """Whether the work is paused; mutable."""
+    parallelism: Annotated[int, Field(ge=1, le=10000)] | None = None
+    """Pods at one time; all shards at once when absent; mutable."""
+    compute: Compute = Field(default_factory=Compute)
+    """Where and on what the pods run."""
+    scheduling: Scheduling = Field(default_factory=Scheduling)
+    """How the work is queued and retried."""
+
+
+class CurationArtifacts(Model):
+    """What the run has published."""
+
+    dataset: Artifact | None = None
+    """The verifiable questions (Parquet, train and test)."""
+    verifier_data: Artifact | None = None
+    """The candidates and the judge's verdicts on them: the verifier's training data (Parquet)."""
+
+
+class CurationJobStatus(RunStatus):
+    """Observed state of a CurationJob."""
+
+    stages: list[StageCount] = Field(default_factory=list)
+    """The funnel: rows in and out of each stage, with the reasons of what was dropped."""
+    usage: Usage | None = None
+    """Requests, tokens and cost so far."""
+    artifacts: CurationArtifacts | None = None
+    """What was published."""

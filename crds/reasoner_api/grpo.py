@@ -1,0 +1,231 @@
+"""Spec and status of GRPORun: dataset, verifier and base model in, a reasoning model out
+(General-Reasoner, section 3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reasoner_api.base import Digest, Model, Open, rules
+from reasoner_api.common import (
+    Compute,
+    DatasetRef,
+    DeepSpeed,
+    LocalRef,
+    Passthrough,
+    Scheduling,
+    Storage,
+    VerifierPrompt,
+)
+from reasoner_api.status import Checkpoint, RunStatus
+from reasoner_api.verifier import BaseModelName, ModelArtifacts
+
+
+class Rules(Model):
+    """Answer equivalence by rules alone (math-verify): the paper's baseline, needing no server."""
+
+
+class VerifierRef(Model):
+    """What judges the answers."""
+
+    model_config = rules(
+        (
+            "[has(self.verifierTrainingRef), has(self.endpoint), has(self.rules)].filter(x, x).size() == 1",
+            "set exactly one of verifierTrainingRef, endpoint and rules",
+        ),
+        ("has(self.endpoint) == has(self.model)", "endpoint and model go together"),
+    )
+
+    verifier_training_ref: LocalRef | None = None
+    """VerifierTraining whose endpoint is used; it is waited for."""
+    endpoint: Annotated[str, Field(pattern=r"^https?://.+", max_length=2048)] | None = None
+    """Base URL (`.../v1`) of an OpenAI-compatible server of a verifier."""
+    model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Model name at that endpoint."""
+    prompt: VerifierPrompt | None = None
+    """Prompt and markers of the verifier at `endpoint`; a VerifierTraining brings its own."""
+    rules: Rules | None = None
+    """Judge by rules."""
+
+
+class Reward(Model):
+    """The paper's reward: `noAnswer` when nothing can be extracted; else 0 when the verifier says no; else
+    1 - lengthPenalty * min(maxLengthDifference, |tokens(ground truth) - tokens(answer)|)."""
+
+    no_answer: Annotated[float, Field(ge=-100, le=0)] = -0.5
+    """Reward when no answer can be extracted."""
+    length_penalty: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Taken off for each token by which the answer is longer or shorter than the ground truth."""
+    max_length_difference: Annotated[int, Field(ge=0)] = 10
+    """Tokens of difference that count at most."""
+    extraction_window: Annotated[int, Field(ge=1)] = 1024
+    """Only this many last tokens of the response are searched for the answer."""
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 128
+    """Verifier requests in flight from one process."""
+    timeout_seconds: Annotated[float, Field(ge=0.1)] = 120.0
+    """Seconds until a verifier request counts as failed and is tried again."""
+    max_tokens: Annotated[int, Field(ge=1)] = 2048
+    """Completion tokens of the verifier at most."""
+
+
+class GRPOSettings(Model):
+    """GRPO by TRL's GRPOTrainer, in TRL's own names; the defaults are the paper's."""
+
+    learning_rate: Annotated[float, Field(ge=0)] = 5e-7
+    """Learning rate."""
+    lr_scheduler_type: Annotated[str, Field(max_length=64)] = "constant"
+    """Learning-rate schedule."""
+    max_steps: Annotated[int, Field(ge=1)] = 2800
+    """Optimizer steps: the paper's 700 generations of 4 mini-batches each."""
+    num_generations: Annotated[int, Field(ge=2, le=1024)] = 8
+    """Completions sampled for each prompt."""
+    per_device_train_batch_size: Annotated[int, Field(ge=1)] = 8
+    """Completions a forward pass on each process."""
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 8
+    """Forward passes an optimizer step."""
+    steps_per_generation: Annotated[int, Field(ge=1)] = 32
+    """Forward passes that one generation of completions serves."""
+    num_iterations: Annotated[int, Field(ge=1)] = 1
+    """Times that each generation is learnt from."""
+    max_prompt_tokens: Annotated[int, Field(ge=1)] = 1024
+    """Questions whose prompt is longer are left out."""
+    max_completion_length: Annotated[int, Field(ge=1)] = 8192
+    """Tokens of a response at most."""
+    temperature: Annotated[float, Field(ge=0.01, le=2)] = 1.0
+    """Sampling temperature."""
+    epsilon: Annotated[float, Field(ge=0)] = 0.3
+    """Clip ratio."""
+    delta: Annotated[float, Field(ge=0)] | None = 10.0
+    """Dual-clip bound."""
+    beta: Annotated[float, Field(ge=0)] = 1e-4
+    """Coefficient of the KL loss term."""
+    entropy_coef: Annotated[float, Field(ge=0)] = 0.001
+    """Coefficient of the entropy bonus."""
+    loss_type: Annotated[str, Field(max_length=32)] = "bnpo"
+    """Normalisation of the loss; `bnpo` is the token mean."""
+    scale_rewards: Annotated[str, Field(max_length=32)] = "group"
+    """Standard deviation that advantages are divided by."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Weight decay."""
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Gradient norm is clipped to this."""
+    bf16: bool = True
+    """Whether training runs in bfloat16; false for full precision."""
+    gradient_checkpointing: bool = True
+    """Whether activations are recomputed to save memory."""
+    seed: int = 42
+    """Seed of data order and sampling."""
+    deepspeed: DeepSpeed | None = None
+    """DeepSpeed settings; plain data parallelism when absent."""
+    instruction: Annotated[str, Field(max_length=4096)] = (
+        "Please reason step by step, and put your final answer within \\boxed{}."
+    )
+    """Text that follows each question in the prompt."""
+    args: Passthrough = Field(default_factory=dict)
+    """More arguments of TRL's GRPOConfig, in its names (snake case); they win over the fields above."""
+
+
+class Rollout(Model):
+    """How responses are generated."""
+
+    mode: Literal["colocate"] = "colocate"
+    """Where: in the training processes."""
+    engine: Literal["vllm", "transformers"] = "vllm"
+    """By what: vLLM, or transformers' own generation where there is no GPU."""
+    gpu_memory_utilization: Annotated[float, Field(ge=0.01, le=1)] = 0.3
+    """Share of a GPU's memory that vLLM takes."""
+    tensor_parallel_size: Annotated[int, Field(ge=1, le=16)] = 1
+    """GPUs over which vLLM splits the model."""
+
+
+class CheckpointSettings(Model):
+    """What is kept to resume from."""
+
+    every_steps: Annotated[int, Field(ge=1)] = 80
+    """Optimizer steps between checkpoints."""
+    keep: Annotated[int, Field(ge=1)] = 3
+    """Checkpoints kept; the oldest go first."""
+
+
+class GRPOEvaluation(Model):
+    """Measurement on the dataset's test split, before the first and after the last step."""
+
+    prompts: Annotated[int, Field(ge=1)] = 100
+    """Questions asked at most."""
+    samples: Annotated[int, Field(ge=1)] = 1
+    """Responses sampled for each question at the training temperature; the mean counts."""
+
+
+class GRPOWork(Model):
+    """The part of the spec that decides what the model will be: the pods read it, the digest covers it."""
+
+    base_model: BaseModelName
+    """Model to start from (the paper: Qwen/Qwen2.5-7B and others, without SFT before)."""
+    reward: Reward = Field(default_factory=Reward)
+    """The reward."""
+    grpo: GRPOSettings = Field(default_factory=GRPOSettings)
+    """Training settings."""
+    rollout: Rollout = Field(default_factory=Rollout)
+    """How responses are generated."""
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    """What is kept to resume from."""
+    evaluation: GRPOEvaluation = Field(default_factory=GRPOEvaluation)
+    """What is measured before and after."""
+    storage: Storage
+    """Where artifacts and checkpoints go."""
+
+
+class GRPORunSpec(GRPOWork):
+    """Desired state of a GRPORun. Immutable but for `suspend`."""
+
+    dataset: DatasetRef
+    """Questions with their short answers."""
+    verifier: VerifierRef
+    """What judges the answers."""
+    suspend: bool = False
+    """Whether training is paused; mutable."""
+    compute: Compute = Field(default_factory=Compute)
+    """Where and on what the training pods run."""
+    scheduling: Scheduling = Field(default_factory=Scheduling)
+    """How the work is queued and retried."""
+
+
+class Lineage(Open):
+    """What the model was made from, by digest."""
+
+    dataset: Digest | None = None
+    """Digest of the dataset's manifest."""
+    verifier: Digest | None = None
+    """Digest of the verifier's manifest; absent for a foreign endpoint or rules."""
+    base_model: str | None = None
+    """Base model, by digest where it is an artifact and by name otherwise."""
+
+
+class GRPORunStatus(RunStatus):
+    """Observed state of a GRPORun."""
+
+    step: int | None = None
+    """Optimizer steps done."""
+    max_steps: int | None = None
+    """Optimizer steps in all."""
+    reward: float | None = None
+    """Mean training reward of the last generation."""
+    reward_text: str | None = None
+    """The same as text, for `kubectl get`."""
+    accuracy: float | None = None
+    """Share of the last generation that the verifier passed."""
+    response_length: float | None = None
+    """Mean response length of the last generation, tokens."""
+    kl: float | None = None
+    """Mean KL divergence from the base model, where it is measured."""
+    reward_before: float | None = None
+    """Mean reward on held-out questions before training."""
+    reward_after: float | None = None
+    """Mean reward on held-out questions after training."""
+    last_checkpoint: Checkpoint | None = None
+    """Newest checkpoint."""
+    artifacts: ModelArtifacts | None = None
+    """What was published."""
+    lineage: Lineage | None = None
+    """What the model was made from."""

@@ -1,0 +1,53 @@
+"""The word a pod leaves: served as `/progress` while it runs, written as the termination message at its end.
+Written by the workloads' `common.progress`, read by the operator's `status`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from reasoner_api.base import Open
+from reasoner_api.grpo import Lineage
+from reasoner_api.status import Artifact, Checkpoint, Progress, StageCount, Usage
+
+#: Bytes of a termination message that Kubernetes keeps.
+MAX_TERMINATION_BYTES = 4096
+
+
+class RunReport(Open):
+    """State of a run as its pod sees it. Shards of a CurationJob each leave one; the one that publishes names
+    the artifacts and holds the counts of all shards."""
+
+    state: Literal["Running", "Succeeded", "Failed"] = "Running"
+    """Whether it still runs, and how it ended."""
+    reason: str = ""
+    """One word for a failure: BadConfig, BudgetExceeded, Error, ..."""
+    message: str = ""
+    """A sentence for people: what is being done, or why it failed and what to do."""
+    complete: bool = False
+    """Whether this report speaks for the whole run and not for a shard alone."""
+    progress: Progress = Field(default_factory=Progress)
+    """How far it is."""
+    stages: list[StageCount] = Field(default_factory=list)
+    """The funnel so far."""
+    usage: Usage | None = None
+    """What the models were asked so far."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Figures by name: step, max_steps, loss, agreement, reward, accuracy, response_length, kl,
+    reward_before, reward_after, extraction_failures, tokens_per_second, ..."""
+    artifacts: dict[str, Artifact] = Field(default_factory=dict)
+    """What was published: dataset, verifier_data, model."""
+    last_checkpoint: Checkpoint | None = None
+    """Newest checkpoint."""
+    lineage: Lineage | None = None
+    """What the model was made from."""
+
+    def termination_message(self) -> str:
+        """The report as JSON of at most 4,096 bytes; the message is cut where it would not fit."""
+        text = self.model_dump_json(by_alias=True, exclude_defaults=True)
+        excess = len(text.encode()) - MAX_TERMINATION_BYTES
+        if excess <= 0:
+            return text
+        short = self.message.encode()[: -(excess + 16)].decode(errors="ignore") if self.message else ""
+        return self.model_copy(update={"message": short}).model_dump_json(by_alias=True, exclude_defaults=True)

@@ -1,0 +1,107 @@
+"""The file a pod reads: rendered by the operator's `plan`, mounted from an immutable ConfigMap as
+`/etc/reasoner/task.json`, validated again by the workload with this same class."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from reasoner_api.base import Digest, Model, StoreURI
+from reasoner_api.common import VerifierPrompt
+from reasoner_api.curation import CurationWork
+from reasoner_api.grpo import GRPOWork
+from reasoner_api.verifier import VerifierWork
+
+#: Where the file is mounted, and how programs are told (`--task`).
+TASK_DIR = "/etc/reasoner"
+TASK_FILE = "task.json"
+
+#: Port on which rank 0 serves `/progress` and `/metrics`.
+REPORT_PORT = 9464
+
+#: Exit code that means "bad configuration, never retry".
+EXIT_BAD_CONFIG = 2
+
+
+class TaskBase(Model):
+    """What every task says."""
+
+    namespace: str
+    """Namespace of the custom resource."""
+    name: str
+    """Name of the custom resource."""
+    output: StoreURI
+    """Prefix for what this run publishes, without its digest: workloads add `/<digest of the task>`."""
+
+
+class Topology(Model):
+    """How many processes train together."""
+
+    nodes: int = 1
+    """Pods."""
+    processes_per_node: int = 1
+    """Processes in each pod."""
+
+
+class InputArtifact(Model):
+    """A published artifact that the run reads."""
+
+    uri: StoreURI
+    """Prefix of the artifact."""
+    digest: Digest | None = None
+    """Digest that it must have, where it is known."""
+
+
+class VerifierEndpoint(Model):
+    """A served verifier."""
+
+    endpoint: str
+    """Base URL of its OpenAI API."""
+    model: str
+    """Model name to send."""
+    prompt: VerifierPrompt
+    """How it is asked."""
+    digest: Digest | None = None
+    """Digest of the served artifact, where it is known."""
+
+
+class CurationTask(TaskBase):
+    """One CurationJob's work. The shard is the pod's `JOB_COMPLETION_INDEX`."""
+
+    kind: Literal["CurationJob"] = "CurationJob"
+    """The kind."""
+    work: CurationWork
+    """What to do."""
+
+
+class VerifierTask(TaskBase):
+    """One VerifierTraining's work."""
+
+    kind: Literal["VerifierTraining"] = "VerifierTraining"
+    """The kind."""
+    work: VerifierWork
+    """What to do."""
+    dataset: InputArtifact
+    """The verdicts to learn from."""
+    topology: Topology
+    """Processes that train together."""
+
+
+class GRPOTask(TaskBase):
+    """One GRPORun's work."""
+
+    kind: Literal["GRPORun"] = "GRPORun"
+    """The kind."""
+    work: GRPOWork
+    """What to do."""
+    dataset: InputArtifact
+    """The questions."""
+    verifier: VerifierEndpoint | None = None
+    """The verifier; judged by rules when absent."""
+    topology: Topology
+    """Processes that train together."""
+
+
+Task = Annotated[CurationTask | VerifierTask | GRPOTask, Field(discriminator="kind")]
+TASK = TypeAdapter[CurationTask | VerifierTask | GRPOTask](Task)

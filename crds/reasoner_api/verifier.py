@@ -1,0 +1,157 @@
+"""Spec and status of VerifierTraining: verdicts in, a small generative answer verifier out, served over the
+OpenAI API (General-Reasoner, section 3.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reasoner_api.base import Model
+from reasoner_api.common import (
+    Compute,
+    DatasetRef,
+    DeepSpeed,
+    Passthrough,
+    Resources,
+    Scheduling,
+    Storage,
+    VerifierPrompt,
+)
+from reasoner_api.status import Artifact, RunStatus
+
+#: A model as transformers names it (`Qwen/Qwen2.5-Math-1.5B`), or a published artifact (`s3://...`).
+BaseModelName = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class SFTTraining(Model):
+    """Supervised fine-tuning by TRL's SFTTrainer, in TRL's own names. Loss on the completion alone."""
+
+    learning_rate: Annotated[float, Field(ge=0)] = 1e-5
+    """Peak learning rate."""
+    num_train_epochs: Annotated[float, Field(ge=0.001)] = 1.0
+    """Passes over the data; `maxSteps` wins when set."""
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimizer steps."""
+    per_device_train_batch_size: Annotated[int, Field(ge=1)] = 8
+    """Rows a step on each process."""
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    """Forward passes an optimizer step."""
+    lr_scheduler_type: Annotated[str, Field(max_length=64)] = "cosine"
+    """Learning-rate schedule."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps until the peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay."""
+    adam_beta2: Annotated[float, Field(ge=0, le=1)] = 0.999
+    """Second beta of Adam."""
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Gradient norm is clipped to this."""
+    max_length: Annotated[int, Field(ge=1)] = 4096
+    """Tokens of a row at most; longer rows are cut."""
+    packing: bool = False
+    """Whether short rows share a sequence."""
+    bf16: bool = True
+    """Whether training runs in bfloat16; false for full precision."""
+    gradient_checkpointing: bool = True
+    """Whether activations are recomputed to save memory."""
+    seed: int = 42
+    """Seed of the data order and of fresh weights."""
+    save_steps: Annotated[int, Field(ge=1)] = 500
+    """Optimizer steps between checkpoints."""
+    deepspeed: DeepSpeed | None = None
+    """DeepSpeed settings; plain data parallelism when absent."""
+    args: Passthrough = Field(default_factory=dict)
+    """More arguments of TRL's SFTConfig, in its names (snake case); they win over the fields above."""
+
+
+class VerifierEvaluation(Model):
+    """Measurement on rows held out by question."""
+
+    holdout: Annotated[float, Field(ge=0.001, le=0.5)] = 0.05
+    """Share of the questions that is held out of training."""
+    max_rows: Annotated[int, Field(ge=1)] = 1000
+    """Held-out rows that are measured at most."""
+    min_agreement: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Agreement with the teacher below which the verifier is published but not served (the paper: about 0.9)."""
+
+
+class Serving(Model):
+    """How the verifier is served once it is trained."""
+
+    enabled: bool = True
+    """Whether a Deployment and a Service are made."""
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Replicas; mutable."""
+    gpus: Annotated[int, Field(ge=0, le=16)] = 1
+    """GPUs of each replica."""
+    engine: Literal["vllm", "transformers"] = "vllm"
+    """Server: vLLM, or transformers' own where there is no GPU."""
+    args: list[Annotated[str, Field(max_length=1024)]] = Field(default_factory=list)
+    """More arguments of the server, for example `--max-model-len=4096`."""
+    image: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """Image of the server in place of the operator's default for the engine."""
+    resources: Resources = Field(default_factory=Resources)
+    """Requests and limits of the server's container."""
+    profile: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Compute profile of the server's pods."""
+
+
+class VerifierWork(Model):
+    """The part of the spec that decides what the verifier will be: the pods read it, the digest covers it."""
+
+    base_model: BaseModelName
+    """Model to start from (the paper: Qwen/Qwen2.5-Math-1.5B)."""
+    training: SFTTraining = Field(default_factory=SFTTraining)
+    """Training settings."""
+    evaluation: VerifierEvaluation = Field(default_factory=VerifierEvaluation)
+    """How it is measured, and what it must reach to be served."""
+    prompt: VerifierPrompt = Field(default_factory=VerifierPrompt)
+    """Prompt template and decision markers."""
+    storage: Storage
+    """Where artifacts and checkpoints go."""
+
+
+class VerifierTrainingSpec(VerifierWork):
+    """Desired state of a VerifierTraining. Immutable but for `suspend` and `serving`."""
+
+    dataset: DatasetRef
+    """Rows of question, ground truth, student answer, verdict and reasoning."""
+    serving: Serving = Field(default_factory=Serving)
+    """How it is served; mutable."""
+    suspend: bool = False
+    """Whether training is paused; mutable."""
+    compute: Compute = Field(default_factory=Compute)
+    """Where and on what the training pods run."""
+    scheduling: Scheduling = Field(default_factory=Scheduling)
+    """How the work is queued and retried."""
+
+
+class ModelArtifacts(Model):
+    """What the run has published."""
+
+    model: Artifact | None = None
+    """Weights, tokenizer, generation config and metrics, loadable by transformers and vLLM."""
+
+
+class VerifierTrainingStatus(RunStatus):
+    """Observed state of a VerifierTraining."""
+
+    step: int | None = None
+    """Optimizer steps done."""
+    max_steps: int | None = None
+    """Optimizer steps in all."""
+    loss: float | None = None
+    """Training loss of the last logged step."""
+    agreement: float | None = None
+    """Share of held-out rows on which its verdict is the teacher's."""
+    agreement_percent: str | None = None
+    """The same as text, for `kubectl get`."""
+    artifacts: ModelArtifacts | None = None
+    """What was published."""
+    endpoint: str | None = None
+    """Base URL of the OpenAI API (`.../v1`) once it is served."""
+    served_model: str | None = None
+    """Model name to send to the endpoint."""
+    ready_replicas: int | None = None
+    """Replicas that answer."""
