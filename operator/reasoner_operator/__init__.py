@@ -1,0 +1,1 @@
+"""The operator: kopf handlers, reconcile and planning, and the `reasoner` command."""

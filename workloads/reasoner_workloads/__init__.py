@@ -1,0 +1,1 @@
+"""The work that runs inside pods: curation, verifier training and serving, GRPO."""
