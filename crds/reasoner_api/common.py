@@ -10,7 +10,9 @@ from pydantic import Field
 from reasoner_api.base import Digest, Manifest, Model, ObjectName, Quantity, StoreURI, rules
 
 #: Passed to the library unchanged; what it accepts is that library's business, not the API server's.
-Passthrough = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+Passthrough = Annotated[
+    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+]
 
 
 class LocalRef(Model):
@@ -140,7 +142,7 @@ class VerifierPrompt(Model):
         "### Student Answer: {student_answer}\n\n"
         "For the above question, please verify if the student's answer is equivalent to the ground truth answer.\n"
         "Do not solve the question by yourself; just check if the student's answer is equivalent to the ground "
-        'truth answer.\nIf the student\'s answer is correct, output "Final Decision: Yes". If the student\'s answer '
+        "truth answer.\nIf the student's answer is correct, output \"Final Decision: Yes\". If the student's answer "
         'is incorrect, output "Final Decision: No". Assistant:'
     )
     """Prompt with the fields `{question}`, `{ground_truth}` and `{student_answer}`."""
@@ -148,4 +150,3 @@ class VerifierPrompt(Model):
     """A reply that contains this text is a pass."""
     fail_marker: Annotated[str, Field(min_length=1, max_length=256)] = "Final Decision: No"
     """What the verifier is taught to write for a wrong answer."""
-

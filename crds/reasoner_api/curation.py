@@ -85,7 +85,9 @@ class Recrawl(Model):
     """Bytes of a page after decompression beyond which it is dropped."""
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     """Redirects followed."""
-    user_agent: Annotated[str, Field(min_length=1, max_length=256)] = "reasoner-curation/0.1 (+https://reasoner.dev)"
+    user_agent: Annotated[str, Field(min_length=1, max_length=256)] = (
+        "reasoner-curation/0.1 (+https://reasoner.dev)"
+    )
     """User agent sent and looked up in robots.txt."""
     respect_robots_txt: bool = True
     """Whether pages that robots.txt forbids are dropped."""
@@ -197,7 +199,10 @@ class CurationJobSpec(CurationWork):
     """Desired state of a CurationJob. Immutable but for `suspend` and `parallelism`."""
 
     model_config = rules(
-        ("!has(self.parallelism) || self.parallelism <= self.shards", "parallelism may not be greater than shards"),
+        (
+            "!has(self.parallelism) || self.parallelism <= self.shards",
+            "parallelism may not be greater than shards",
+        ),
     )
 
     suspend: bool = False
