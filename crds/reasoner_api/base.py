@@ -38,9 +38,7 @@ class Model(BaseModel):
 def rules(*pairs: tuple[str, str]) -> ConfigDict:
     """CEL rules (rule, message) of a model, for its `model_config`; the API server evaluates them."""
     return ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [{"rule": rule, "message": text} for rule, text in pairs]
-        }
+        json_schema_extra={"x-kubernetes-validations": [{"rule": rule, "message": text} for rule, text in pairs]}
     )
 
 

@@ -10,9 +10,7 @@ from pydantic import Field
 from reasoner_api.base import Digest, Manifest, Model, ObjectName, Quantity, StoreURI, rules
 
 #: Passed to the library unchanged; what it accepts is that library's business, not the API server's.
-Passthrough = Annotated[
-    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
-]
+Passthrough = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
 
 class LocalRef(Model):

@@ -149,12 +149,12 @@ def _schema(kind: Kind) -> Schema:
         "type": "object",
         "description": kind.description,
         "required": ["spec"],
-        # Child names and labels carry the object's name, and a label's value holds 63 characters at most.
+        # The names of Jobs, Services and pods are derived from it, and those are DNS labels.
         "x-kubernetes-validations": [
             {
-                "rule": "self.metadata.name.size() <= 40 && !self.metadata.name.contains('.')",
-                "message": "metadata.name must have at most 40 characters and no dots: Job and Service names "
-                "are derived from it",
+                "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')",
+                "message": "metadata.name must start with a letter and have at most 40 lower-case letters, digits "
+                "and hyphens: the names of Jobs and Services are derived from it",
             }
         ],
         "properties": {

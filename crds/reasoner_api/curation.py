@@ -85,9 +85,7 @@ class Recrawl(Model):
     """Bytes of a page after decompression beyond which it is dropped."""
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     """Redirects followed."""
-    user_agent: Annotated[str, Field(min_length=1, max_length=256)] = (
-        "reasoner-curation/0.1 (+https://reasoner.dev)"
-    )
+    user_agent: Annotated[str, Field(min_length=1, max_length=256)] = "reasoner-curation/0.1 (+https://reasoner.dev)"
     """User agent sent and looked up in robots.txt."""
     respect_robots_txt: bool = True
     """Whether pages that robots.txt forbids are dropped."""

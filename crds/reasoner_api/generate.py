@@ -18,9 +18,7 @@ def rendered(root: Path) -> dict[Path, str]:
     """Every generated file of a checkout and what it must hold."""
     files: dict[Path, str] = {}
     for kind in KINDS.values():
-        text = HEADER + yaml.safe_dump(
-            custom_resource_definition(kind), sort_keys=False, width=110, allow_unicode=True
-        )
+        text = HEADER + yaml.safe_dump(custom_resource_definition(kind), sort_keys=False, width=110, allow_unicode=True)
         name = f"{kind.plural}.reasoner.dev.yaml"
         files[root / "crds" / name] = text
         files[root / "charts" / "reasoner-operator" / "files" / "crds" / name] = text
@@ -28,6 +26,7 @@ def rendered(root: Path) -> dict[Path, str]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Write the files, or with `--check` only tell which differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="root of the checkout")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file differs")

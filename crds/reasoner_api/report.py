@@ -50,6 +50,4 @@ class RunReport(Open):
         if excess <= 0:
             return text
         short = self.message.encode()[: -(excess + 16)].decode(errors="ignore") if self.message else ""
-        return self.model_copy(update={"message": short}).model_dump_json(
-            by_alias=True, exclude_defaults=True
-        )
+        return self.model_copy(update={"message": short}).model_dump_json(by_alias=True, exclude_defaults=True)
