@@ -1,0 +1,222 @@
+"""The corpus's entries and its expected funnel, as typed values read from YAML. Used through `reasoner_local.corpus`."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from reasoner_api.curation import AnswerType, Category, Difficulty
+
+FOLDER = Path(__file__).parent
+#: The folder that the corpus's robots.txt closes to crawlers.
+DISALLOWED = "/open-texts/instructors/"
+
+Layout = Literal["forum", "forum-classic", "textbook", "faq", "qapage-jsonld", "qapage-microdata"]
+
+
+class Frozen(BaseModel):
+    """Unknown fields refused, values frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Answer(Frozen):
+    """One answer as its page shows it."""
+
+    author: str
+    votes: int = 0
+    accepted: bool = False
+    """Whether the page marks it as the solution; the first such answer is the reference."""
+    bot: bool = False
+    """Whether the page says that no person wrote it."""
+    body: str
+    """Text or HTML."""
+
+
+class Comment(Frozen):
+    """A remark below the question; never an answer."""
+
+    author: str
+    body: str
+
+
+class Teacher(Frozen):
+    """What the stand-in teacher knows about a question."""
+
+    verifiable: bool = True
+    why_not: Literal["opinion", "multi_part", "open_ended", "no_short_answer"] | None = None
+    """Why there is no short verifiable answer; set exactly when `verifiable` is false."""
+    question: str | None = None
+    """Clean single-turn question; the page's own text when absent."""
+    answer: str | None = None
+    answer_type: AnswerType | None = None
+    category: Category | None = None
+    difficulty: Difficulty | None = None
+    solve_rate: int | None = Field(default=None, ge=0, le=8)
+    """How many of its 8 candidates are right."""
+    equivalents: tuple[str, ...] = ()
+    """Right answers in other words, as its right candidates put them."""
+    wrong: tuple[str, ...] = ()
+    """Wrong answers, as its wrong candidates put them."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        known = (self.answer, self.answer_type, self.category, self.difficulty, self.solve_rate)
+        if self.verifiable and any(value is None for value in known):
+            raise ValueError("a verifiable question needs answer, answer_type, category, difficulty and solve_rate")
+        if self.verifiable == (self.why_not is not None):
+            raise ValueError("why_not is set exactly when the question is not verifiable")
+        return self
+
+
+class Entry(Frozen):
+    """One page and what is known about it."""
+
+    id: str
+    subject: str = ""
+    """Name of the file it stands in."""
+    layout: Layout
+    variant: int = 0
+    """Which of its layout's variants draws it."""
+    host: str
+    """The virtual site it belongs to: the first segment of its path."""
+    path: str
+    """URL path under the web server."""
+    moved_from: str | None = None
+    """The old address, which redirects here; the listing still has it."""
+    status: int = 200
+    """HTTP status that the server answers with."""
+    charset: Literal["utf-8", "iso-8859-1"] = "utf-8"
+    charset_header: bool = True
+    """Whether the Content-Type header names the charset, too, or the page alone does."""
+    title: str
+    question: str
+    """What the asker wrote, text or HTML."""
+    answers: tuple[Answer, ...] = ()
+    gate: Literal["login", "paywall", "interaction"] | None = None
+    """The wall that the page shows in place of its answers."""
+    comments: tuple[Comment, ...] = ()
+    same_as: str | None = None
+    """Id of the entry that asks the same question elsewhere; its teacher knowledge applies here, too."""
+    teacher: Teacher | None = None
+    """Absent where the page never gets as far as a model."""
+
+    @property
+    def listed_path(self) -> str:
+        """The path in the listing, which is what `expected()` goes by."""
+        return self.moved_from or self.path
+
+    @property
+    def question_text(self) -> str:
+        """What the asker wrote, without markup."""
+        return plain(self.question)
+
+    @property
+    def clean_question(self) -> str:
+        """The single-turn question that a good extractor makes of this page."""
+        return (self.teacher and self.teacher.question) or self.question_text
+
+    @property
+    def reference(self) -> Answer | None:
+        """The answer that the page marks as the solution."""
+        return next((answer for answer in self.answers if answer.accepted), None)
+
+
+class Outcome(Frozen):
+    """What must become of one page."""
+
+    outcome: Literal["kept", "dropped"]
+    stage: str | None = None
+    reason: str | None = None
+    evidence: str | None = None
+    """Finer than the reason: which wall, why not verifiable."""
+
+
+class StageTotal(BaseModel):
+    """Rows in and out of one stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    rows_in: int = Field(alias="in")
+    rows_out: int = Field(alias="out")
+    dropped: dict[str, int] = {}
+
+
+class Expected(Frozen):
+    """The funnel, by listed path and by stage."""
+
+    stages: dict[str, StageTotal]
+    pages: dict[str, Outcome]
+
+
+def plain(markup: str) -> str:
+    """HTML to one line of text."""
+    return " ".join(html.unescape(re.sub(r"<[a-zA-Z/!][^>]*>", " ", markup)).split())
+
+
+def normalise(text: str) -> str:
+    """What two askings of one question have in common: words and signs, whatever case, spacing and punctuation."""
+    folded = unicodedata.normalize("NFKC", plain(text)).casefold()
+    return " ".join(re.sub(r"[\s.,;:!?'\"’“”]+", " ", folded).split())
+
+
+@cache
+def _entries() -> tuple[Entry, ...]:
+    raw: list[dict[str, Any]] = []
+    for file in sorted((FOLDER / "pages").glob("*.yaml")):
+        raw += [{"subject": file.stem, **item} for item in _read(file)]
+    knowledge = {item["id"]: item.get("teacher") for item in raw}
+    return tuple(Entry.model_validate({**_inherited(item, knowledge), **item}) for item in raw)
+
+
+def _inherited(item: dict[str, Any], knowledge: dict[str, Any]) -> dict[str, Any]:
+    return {"teacher": knowledge[item["same_as"]]} if "same_as" in item else {}
+
+
+def _read(file: Path) -> Any:
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def load() -> list[Entry]:
+    """All entries, by subject and then in the order of their file."""
+    return list(_entries())
+
+
+def expected() -> Expected:
+    """The expected funnel."""
+    return Expected.model_validate(_read(FOLDER / "expected.yaml"))
+
+
+#: What crawlers leave around a question; `{}` is the question.
+_NOISE = (
+    "{}",
+    "Q: {}",
+    "Home > {subject} > Questions > {}",
+    "{title} {}",
+    "{} Share Improve this question Follow",
+    "Skip to main content {}",
+    "{} Log in or register to post comments",
+)
+
+
+def rows(base_url: str = "") -> list[dict[str, str]]:
+    """The listing, in WebInstruct's shape: id, url (`base_url` and the path), question (crawled, noisy), subject."""
+    return [
+        {
+            "id": entry.id,
+            "url": base_url.rstrip("/") + entry.listed_path,
+            "question": _NOISE[position % len(_NOISE)]
+            .replace("{subject}", entry.subject)
+            .replace("{title}", entry.title)
+            .replace("{}", entry.question_text),
+            "subject": entry.subject,
+        }
+        for position, entry in enumerate(_entries())
+    ]
