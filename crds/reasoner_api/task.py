@@ -24,6 +24,11 @@ REPORT_PORT = 9464
 EXIT_BAD_CONFIG = 2
 
 
+def api_key_variable(role: str) -> str:
+    """Environment variable that holds the API key of a model role: `EXTRACTOR_API_KEY`, ..."""
+    return f"{role.upper()}_API_KEY"
+
+
 class TaskBase(Model):
     """What every task says."""
 

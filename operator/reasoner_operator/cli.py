@@ -1,0 +1,139 @@
+"""The `reasoner` command (also `kubectl reasoner`)."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reasoner_operator import __version__
+from reasoner_operator.settings import SettingsError, load_settings
+
+app = typer.Typer(
+    name="reasoner",
+    help="Curate verifiable questions, train an answer verifier, train a reasoning model by GRPO: on Kubernetes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+class LogFormat(str, Enum):
+    """How log lines look."""
+
+    text = "text"
+    json = "json"
+
+
+class PodAccess(str, Enum):
+    """How running pods are asked for their progress."""
+
+    direct = "direct"
+    proxy = "proxy"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's time, level, logger, message and traceback."""
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
+
+
+def _set_up_logging(log_format: LogFormat) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if log_format is LogFormat.json else text)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def _kubeconfig(given: Path | None) -> Path | None:
+    """The kubeconfig to use; None inside a cluster."""
+    if given is not None:
+        return given
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return None
+    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    return Path(named) if named else Path.home() / ".kube" / "config"
+
+
+@app.command()
+def operator(
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Kubeconfig file; the pod's service account inside a cluster.")
+    ] = None,
+    namespace: Annotated[list[str] | None, typer.Option(help="Namespace to watch; repeatable; all by default.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="Settings file (images, profiles, ...).")] = None,
+    health_port: Annotated[int | None, typer.Option(help="Port that serves /healthz.")] = None,
+    pod_access: Annotated[
+        PodAccess | None,
+        typer.Option(help="How pods are asked for progress; by default direct inside a cluster, proxy outside."),
+    ] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="Log format.")] = LogFormat.text,
+) -> None:
+    """Run the operator until it is stopped."""
+    # kopf and the client take a while to load; other commands do without them.
+    from reasoner_operator.cluster import Access
+    from reasoner_operator.main import Options, operate
+
+    _set_up_logging(log_format)
+    try:
+        loaded = load_settings(settings)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error), param_hint="--settings") from error
+    config = _kubeconfig(kubeconfig)
+    if config is not None and not config.is_file():
+        raise typer.BadParameter(f"{config} does not exist: name a kubeconfig file", param_hint="--kubeconfig")
+    pods = pod_access or (PodAccess.direct if config is None else PodAccess.proxy)
+    access = Access(kubeconfig=config, pods=pods.value)
+    asyncio.run(operate(Options(loaded, access, tuple(namespace or ()), health_port)))
+
+
+@app.command()
+def verify(
+    uri: Annotated[str, typer.Argument(help="Prefix of an artifact: s3://bucket/prefix or file:///path.")],
+    endpoint: Annotated[str | None, typer.Option(help="URL of an S3-compatible server.")] = None,
+    region: Annotated[str, typer.Option(help="Region of the bucket.")] = "us-east-1",
+) -> None:
+    """Check every file of a published artifact against its manifest."""
+    # The workloads own artifacts, and the operator's side never imports them.
+    command = [sys.executable, "-m", "reasoner_workloads", "verify", uri, "--region", region]
+    if endpoint:
+        command += ["--endpoint", endpoint]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def _mount_local() -> None:
+    """`reasoner local` and `reasoner demo`, where the extra `local` is installed."""
+    if importlib.util.find_spec("moto") and importlib.util.find_spec("reasoner_local.cli"):
+        app.add_typer(importlib.import_module("reasoner_local.cli").app, name="local")
+
+
+_mount_local()
+
+if __name__ == "__main__":
+    app()

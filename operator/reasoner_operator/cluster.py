@@ -1,0 +1,220 @@
+"""The Kubernetes API as the operator uses it: the only module that imports the client. Called by `reconcile`
+and `main`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import client, config
+from pydantic import ValidationError
+from reasoner_api.report import RunReport
+from reasoner_api.task import REPORT_PORT
+
+from reasoner_operator.naming import MANAGER
+from reasoner_operator.seen import Note, Object, Patch, Target
+
+#: Plural of every kind that the operator touches.
+PLURALS = {
+    "CurationJob": "curationjobs",
+    "VerifierTraining": "verifiertrainings",
+    "GRPORun": "grporuns",
+    "ConfigMap": "configmaps",
+    "Service": "services",
+    "Pod": "pods",
+    "Event": "events",
+    "Job": "jobs",
+    "Deployment": "deployments",
+}
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+#: Seconds for one answer of the API server, and of a pod's `/progress`.
+API_TIMEOUT = 30
+PROGRESS_TIMEOUT = 3
+
+
+class Refused(Exception):
+    """The API server refuses what was asked, and will again: the user's fault, not the environment's."""
+
+
+class Unavailable(Exception):
+    """The API server could not be reached, was busy, or lost a race: worth trying again."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How the operator reaches the API server and the pods."""
+
+    kubeconfig: Path | None = None
+    #: `direct` asks the pod's address (from inside the cluster), `proxy` goes through the API server.
+    pods: Literal["direct", "proxy"] = "direct"
+
+
+class Cluster:
+    """One connection to the API server. Use as an async context manager."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def __aenter__(self) -> Cluster:
+        configuration = client.Configuration()
+        if self._access.kubeconfig is None:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(str(self._access.kubeconfig), client_configuration=configuration)
+        self._api = client.ApiClient(configuration)
+        self._pods = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROGRESS_TIMEOUT))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pods.close()
+        await self._api.close()
+
+    async def get(self, api_version: str, kind: str, namespace: str, name: str) -> Object | None:
+        """The object, or None where there is none of that name."""
+        status, body = await self._request("GET", _path(api_version, kind, namespace, name))
+        if status == 404:
+            return None
+        found: Object = _checked(status, body)
+        return found
+
+    async def find(self, api_version: str, kind: str, namespace: str | None, selector: str = "") -> list[Object]:
+        """All objects that the label selector matches; of all namespaces when it is None."""
+        query = [("labelSelector", selector)] if selector else []
+        status, body = await self._request("GET", _path(api_version, kind, namespace), query)
+        found = _checked(status, body)
+        # A list's items come without the type that an object alone carries.
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"]]
+
+    async def apply(self, manifest: Object) -> Object:
+        """Server-side apply under our field manager."""
+        metadata = manifest["metadata"]
+        path = _path(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"])
+        query = [("fieldManager", MANAGER), ("force", "true")]
+        applied: Object = _checked(*await self._request("PATCH", path, query, (APPLY, manifest)))
+        return applied
+
+    async def patch(self, namespace: str, patch: Patch) -> None:
+        """A merge patch; an object that is gone needs none."""
+        path = _path(patch.api_version, patch.kind, namespace, patch.name)
+        status, body = await self._request("PATCH", path, [("fieldManager", MANAGER)], (MERGE, patch.body))
+        if status != 404:
+            _checked(status, body)
+
+    async def delete(self, namespace: str, target: Target) -> None:
+        """Delete with its dependents; one that is gone is deleted."""
+        path = _path(target.api_version, target.kind, namespace, target.name)
+        status, body = await self._request("DELETE", path, [("propagationPolicy", "Background")])
+        if status != 404:
+            _checked(status, body)
+
+    async def report(self, obj: Object, status: Object) -> None:
+        """Write an object's status; fields that we no longer set go. An object that is gone needs none."""
+        metadata = {key: obj["metadata"][key] for key in ("name", "namespace", "uid")}
+        manifest = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, "status": status}
+        path = _path(obj["apiVersion"], obj["kind"], metadata["namespace"], metadata["name"]) + "/status"
+        query = [("fieldManager", MANAGER), ("force", "true")]
+        code, body = await self._request("PATCH", path, query, (APPLY, manifest))
+        # With the uid in it, a status meant for an object that was deleted and made again is a conflict.
+        if code not in (404, 409):
+            _checked(code, body)
+
+    async def record(self, obj: Object, note: Note, now: str) -> None:
+        """Record a Kubernetes Event about an object."""
+        metadata = obj["metadata"]
+        reference = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")}
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+            "involvedObject": {"apiVersion": obj["apiVersion"], "kind": obj["kind"], **reference},
+            "type": note.type,
+            "reason": note.reason,
+            "message": note.message[:1024],
+            "source": {"component": MANAGER},
+            "reportingComponent": MANAGER,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        path = _path("v1", "Event", metadata["namespace"])
+        _checked(*await self._request("POST", path, [], ("application/json", event)))
+
+    async def progress(self, pod: Object) -> RunReport | None:
+        """What a running pod answers on `/progress`; None while it does not."""
+        metadata, address = pod["metadata"], pod.get("status", {}).get("podIP")
+        if not address:
+            return None
+        if self._access.pods == "direct":
+            host = f"[{address}]" if ":" in address else address
+            return await self._ask(f"http://{host}:{REPORT_PORT}/progress")
+        path = _path("v1", "Pod", metadata["namespace"], f"{metadata['name']}:{REPORT_PORT}") + "/proxy/progress"
+        try:
+            status, body = await self._request("GET", path)
+        except Unavailable:
+            return None
+        return _report(body) if status == 200 else None
+
+    async def _ask(self, url: str) -> RunReport | None:
+        try:
+            async with self._pods.get(url) as response:
+                return _report(await response.read()) if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError):
+            # Not listening yet, or just gone: the next reading will tell.
+            return None
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]] | None = None,
+        content: tuple[str, Object] | None = None,
+    ) -> tuple[int, bytes]:
+        headers = {"Accept": "application/json"}
+        if content is not None:
+            headers["Content-Type"] = content[0]
+        request = await self._api.param_serialize(
+            method,
+            path,
+            query_params=query or [],
+            header_params=headers,
+            body=content[1] if content else None,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = await self._api.call_api(*request, _request_timeout=API_TIMEOUT)
+            return response.status, await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"{method} {path}: {error or type(error).__name__}") from error
+
+
+def _path(api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{scope}/{PLURALS[kind]}" + (f"/{quote(name, safe=':')}" if name else "")
+
+
+def _checked(status: int, body: bytes) -> Any:
+    """The answer's JSON; an error as the kind of exception that says whether trying again helps."""
+    if status < 300:
+        return json.loads(body)
+    try:
+        message = json.loads(body).get("message", "")
+    except (ValueError, AttributeError):
+        message = body[:200].decode(errors="replace")
+    # 400 and 422: the object is wrong. 403: a quota, an admission policy or a missing right forbids it. 409 and
+    # 429 and everything of 500 passes by itself.
+    if status in (400, 403, 422):
+        raise Refused(message)
+    raise Unavailable(f"{status}: {message}")
+
+
+def _report(body: bytes) -> RunReport | None:
+    try:
+        return RunReport.model_validate_json(body)
+    except ValidationError:
+        return None

@@ -1,0 +1,38 @@
+"""Every kopf decorator, and no decision: events become keys in the queue. Registered by `main`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+from reasoner_api import GROUP, VERSION
+from reasoner_api.crd import KINDS
+
+from reasoner_operator.naming import LABEL_KIND, LABEL_MANAGED_BY, LABEL_NAME, MANAGER
+from reasoner_operator.seen import Key
+
+#: Children whose events concern their parent.
+CHILDREN = (("batch", "v1", "jobs"), ("", "v1", "pods"), ("apps", "v1", "deployments"))
+
+
+def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
+    """Watch the three kinds and their children; `enqueue` is called with the key that an event concerns.
+
+    Only raw events are handled: they need neither finalizers nor annotations, and an object can be deleted while
+    the operator is away.
+    """
+    for kind in KINDS.values():
+
+        @kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=f"{kind.plural}-changed")
+        def changed(body: kopf.Body, **_: Any) -> None:
+            enqueue(Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]))
+
+    for group, version, plural in CHILDREN:
+
+        @kopf.on.event(
+            group, version, plural, labels={LABEL_MANAGED_BY: MANAGER}, registry=registry, id=f"{plural}-changed"
+        )
+        def child_changed(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
+            if namespace and labels.get(LABEL_KIND) in KINDS and LABEL_NAME in labels:
+                enqueue(Key(labels[LABEL_KIND], namespace, labels[LABEL_NAME]))

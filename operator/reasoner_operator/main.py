@@ -1,0 +1,97 @@
+"""Assembles the operator: client, reconciler, queue and kopf. Called by `cli`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+
+import kopf
+from reasoner_api import API_VERSION
+from reasoner_api.crd import KINDS
+
+from reasoner_operator import handlers
+from reasoner_operator.cluster import Access, Cluster, Unavailable
+from reasoner_operator.queue import Queue
+from reasoner_operator.reconcile import Reconciler
+from reasoner_operator.seen import Key
+from reasoner_operator.settings import Settings
+
+#: Seconds that ending may take before it is forced.
+EXIT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the operator runs."""
+
+    settings: Settings
+    access: Access
+    #: Namespaces to watch; all when empty.
+    namespaces: tuple[str, ...] = ()
+    health_port: int | None = None
+
+
+async def operate(options: Options) -> None:
+    """Run the operator until SIGTERM or SIGINT."""
+    if options.access.kubeconfig is not None:
+        # kopf keeps a connection of its own, and finds its way by this variable.
+        os.environ["KUBECONFIG"] = str(options.access.kubeconfig)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Cluster(options.access) as cluster:
+        reconciler = Reconciler(cluster, options.settings)
+
+        async def work(key: Key) -> float | None:
+            again_after = await reconciler.reconcile(key)
+            for waiter in reconciler.waiters(key):
+                queue.add(waiter)
+            return again_after
+
+        queue = Queue(work, retriable=Unavailable)
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(queue.run()),
+                group.create_task(_resync(reconciler, queue, options)),
+            ]
+            await _watch(queue, options, stop)
+            for task in background:
+                task.cancel()
+
+
+async def _watch(queue: Queue, options: Options, stop: asyncio.Event) -> None:
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, queue.add)
+    settings = kopf.OperatorSettings()
+    settings.process.ultimate_exiting_timeout = EXIT_SECONDS
+    settings.peering.standalone = True
+    # Nothing of kopf's is written to objects; our Events are recorded by the reconciler.
+    settings.posting.enabled = False
+    endpoint = f"http://0.0.0.0:{options.health_port}/healthz" if options.health_port else None
+    await kopf.operator(
+        registry=registry,
+        settings=settings,
+        namespaces=options.namespaces,
+        clusterwide=not options.namespaces,
+        standalone=True,
+        liveness_endpoint=endpoint,
+        stop_flag=stop,
+    )
+
+
+async def _resync(reconciler: Reconciler, queue: Queue, options: Options) -> None:
+    """Look at everything now and then: events may be lost, and time itself changes things."""
+    while True:
+        await asyncio.sleep(options.settings.resync_seconds)
+        for kind in KINDS.values():
+            for namespace in options.namespaces or (None,):
+                try:
+                    items = await reconciler.cluster.find(API_VERSION, kind.name, namespace)
+                except Unavailable:
+                    # The watches tell what happened meanwhile; the next round comes anyway.
+                    continue
+                for item in items:
+                    queue.add(Key(kind.name, item["metadata"]["namespace"], item["metadata"]["name"]))

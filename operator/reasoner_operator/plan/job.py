@@ -1,0 +1,171 @@
+"""A task -> ConfigMap, Indexed Job and, for several nodes, headless Service. Called by the kinds' plans; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from reasoner_api.common import Compute, Scheduling
+from reasoner_api.digest import canonical_json, digest_of
+from reasoner_api.task import EXIT_BAD_CONFIG, REPORT_PORT, TASK_DIR, TASK_FILE, TaskBase
+
+from reasoner_operator import naming
+from reasoner_operator.plan.pod import Container, Pod, template
+from reasoner_operator.seen import Object, Seen
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+TERMINATION_MESSAGE_PATH = "/dev/termination-log"
+#: Seconds between SIGTERM and SIGKILL: a trainer writes a checkpoint in them.
+GRACE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run's Job is made of."""
+
+    task: TaskBase
+    container: Container
+    compute: Compute
+    scheduling: Scheduling
+    pull_policy: str
+    suspend: bool = False
+    completions: int = 1
+    parallelism: int = 1
+    #: Whether the pods need each other (one torch process group) or are shards on their own.
+    gang: bool = False
+
+    @property
+    def several_nodes(self) -> bool:
+        """Whether pods must find each other."""
+        return self.gang and self.completions > 1
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.task.wire())
+
+
+def manifests(seen: Seen, work: Work) -> tuple[Object, ...]:
+    """Everything that the Job needs, and the Job last."""
+    name = naming.work_name(seen.kind, seen.name, work.digest)
+    metadata = {
+        "name": name,
+        "namespace": seen.namespace,
+        "labels": naming.labels(seen.kind, seen.name, naming.ROLE_WORK),
+        "annotations": {naming.ANNOTATION_DIGEST: work.digest},
+        "ownerReferences": [naming.owner_reference(seen.obj)],
+    }
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "immutable": True,
+        "data": {TASK_FILE: canonical_json(work.task.wire()).decode()},
+    }
+    services = (_headless_service(metadata),) if work.several_nodes else ()
+    return (config_map, *services, _job(metadata, work))
+
+
+def _headless_service(metadata: Object) -> Object:
+    """Gives each pod the stable name `<job>-<index>.<job>` that the process group meets at."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {
+            "clusterIP": "None",
+            # The group forms before any pod is ready.
+            "publishNotReadyAddresses": True,
+            "selector": {"batch.kubernetes.io/job-name": metadata["name"]},
+            "ports": [{"name": "rendezvous", "port": naming.RENDEZVOUS_PORT}],
+        },
+    }
+
+
+def _job(metadata: Object, work: Work) -> Object:
+    queue = {QUEUE_LABEL: work.scheduling.queue_name} if work.scheduling.queue_name else {}
+    spec: Object = {
+        "completionMode": "Indexed",
+        "completions": work.completions,
+        "parallelism": work.parallelism,
+        # Kueue unsuspends the Jobs that it admits.
+        "suspend": work.suspend or bool(queue),
+        "podFailurePolicy": _pod_failure_policy(),
+        "template": _template(metadata, work),
+        **_retries(work),
+    }
+    if work.scheduling.active_deadline_seconds is not None:
+        spec["activeDeadlineSeconds"] = work.scheduling.active_deadline_seconds
+    if work.scheduling.ttl_seconds_after_finished is not None:
+        spec["ttlSecondsAfterFinished"] = work.scheduling.ttl_seconds_after_finished
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {**metadata, "labels": {**metadata["labels"], **queue}},
+        "spec": spec,
+    }
+
+
+def _retries(work: Work) -> Object:
+    """Shards are retried one by one; of a process group every member fails when one does."""
+    if work.gang:
+        return {"backoffLimit": work.scheduling.max_restarts * work.completions}
+    return {"backoffLimitPerIndex": work.scheduling.max_restarts, "maxFailedIndexes": 0}
+
+
+def _pod_failure_policy() -> Object:
+    return {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {
+                "action": "FailJob",
+                "onExitCodes": {
+                    "containerName": naming.MAIN_CONTAINER,
+                    "operator": "In",
+                    "values": [EXIT_BAD_CONFIG],
+                },
+            },
+        ]
+    }
+
+
+def _template(metadata: Object, work: Work) -> Object:
+    container = work.container
+    main = replace(
+        container,
+        env=(
+            {"name": "TERMINATION_MESSAGE_PATH", "value": TERMINATION_MESSAGE_PATH},
+            {"name": "REPORT_PORT", "value": str(REPORT_PORT)},
+            *(_rendezvous(metadata["name"]) if work.several_nodes else ()),
+            *container.env,
+        ),
+        mounts=({"name": "task", "mountPath": TASK_DIR, "readOnly": True}, *container.mounts),
+        more={
+            "ports": [{"name": "report", "containerPort": REPORT_PORT}],
+            "terminationMessagePath": TERMINATION_MESSAGE_PATH,
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+        },
+    )
+    more: Object = {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_SECONDS}
+    volumes: tuple[Object, ...] = ({"name": "task", "configMap": {"name": metadata["name"]}},)
+    if work.gang:
+        # torch and NCCL pass tensors between processes through shared memory; the default is 64 MiB.
+        volumes = (*volumes, {"name": "shm", "emptyDir": {"medium": "Memory"}})
+    if work.several_nodes:
+        more["subdomain"] = metadata["name"]
+    pod = Pod(
+        labels=metadata["labels"],
+        annotations=metadata["annotations"],
+        containers=(main,),
+        volumes=volumes,
+        more=more,
+    )
+    return template(pod, work.compute, work.pull_policy)
+
+
+def _rendezvous(job_name: str) -> tuple[Object, ...]:
+    """Where the process group of several nodes meets: the first pod, by its stable name."""
+    index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    return (
+        {"name": "MASTER_ADDR", "value": f"{job_name}-0.{job_name}"},
+        {"name": "MASTER_PORT", "value": str(naming.RENDEZVOUS_PORT)},
+        {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": index}}},
+    )

@@ -1,0 +1,130 @@
+"""Compute and a container's business -> a whole pod template. Called by `job` and `serving`; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reasoner_api.common import Compute, Storage
+
+from reasoner_operator.naming import MAIN_CONTAINER
+from reasoner_operator.seen import Object
+
+#: Home and scratch of every pod: the root file system is read-only.
+SCRATCH = "/work"
+#: uid and gid of every container; nothing here needs root.
+USER = 65532
+
+
+@dataclass(frozen=True)
+class Container:
+    """What one container runs."""
+
+    image: str
+    command: tuple[str, ...]
+    name: str = MAIN_CONTAINER
+    env: tuple[Object, ...] = ()
+    env_from: tuple[Object, ...] = ()
+    mounts: tuple[Object, ...] = ()
+    resources: Object = field(default_factory=dict)
+    #: More fields of the container: ports, probes, termination message.
+    more: Object = field(default_factory=dict)
+
+    def manifest(self, pull_policy: str) -> Object:
+        base = (
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": "HOME", "value": SCRATCH},
+        )
+        manifest: Object = {
+            "name": self.name,
+            "image": self.image,
+            "imagePullPolicy": pull_policy,
+            "command": list(self.command),
+            "env": [*base, *self.env],
+            "envFrom": list(self.env_from),
+            "resources": self.resources,
+            "volumeMounts": [
+                {"name": "scratch", "mountPath": SCRATCH},
+                {"name": "tmp", "mountPath": "/tmp"},
+                *self.mounts,
+            ],
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            **self.more,
+        }
+        return {key: value for key, value in manifest.items() if value not in ([], {})}
+
+
+@dataclass(frozen=True)
+class Pod:
+    """What a pod is made of, beside what `compute` says."""
+
+    labels: dict[str, str]
+    containers: tuple[Container, ...]
+    init_containers: tuple[Container, ...] = ()
+    annotations: dict[str, str] = field(default_factory=dict)
+    volumes: tuple[Object, ...] = ()
+    #: More fields of the pod's spec: restart policy, subdomain, grace period.
+    more: Object = field(default_factory=dict)
+
+
+def template(pod: Pod, compute: Compute, pull_policy: str) -> Object:
+    """The pod template. The user's env, volumes and mounts go to the first container."""
+    main, *others = pod.containers
+    main = replace(
+        main,
+        # The user's come last: the last of two variables of one name wins.
+        env=(*main.env, *(compute.env or ())),
+        env_from=(*main.env_from, *(compute.env_from or ())),
+        mounts=(*main.mounts, *(compute.volume_mounts or ())),
+    )
+    spec: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [item.manifest(pull_policy) for item in pod.init_containers],
+        "containers": [item.manifest(pull_policy) for item in (main, *others)],
+        "volumes": [
+            {"name": "scratch", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+            *pod.volumes,
+            *(compute.volumes or ()),
+        ],
+        **_placement(compute),
+        **pod.more,
+    }
+    metadata: Object = {
+        "labels": {**(compute.labels or {}), **pod.labels},
+        "annotations": {**(compute.annotations or {}), **pod.annotations},
+    }
+    return {
+        "metadata": {key: value for key, value in metadata.items() if value},
+        "spec": {key: value for key, value in spec.items() if value not in ([], None)},
+    }
+
+
+def _placement(compute: Compute) -> Object:
+    return {
+        "nodeSelector": compute.node_selector,
+        "tolerations": compute.tolerations,
+        "affinity": compute.affinity,
+        "priorityClassName": compute.priority_class_name,
+        "serviceAccountName": compute.service_account_name,
+        "imagePullSecrets": [ref.wire() for ref in compute.image_pull_secrets or ()],
+    }
+
+
+def credentials(storage: Storage) -> tuple[Object, ...]:
+    """The object store's credentials, from the Secret that the custom resource names."""
+    if storage.credentials_secret_ref is None:
+        return ()
+    return ({"secretRef": {"name": storage.credentials_secret_ref.name}},)

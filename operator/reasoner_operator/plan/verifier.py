@@ -1,0 +1,164 @@
+"""The plan of a VerifierTraining: train, gate, serve. Called by `plan`; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reasoner_api.status import Artifact
+from reasoner_api.task import InputArtifact, VerifierTask
+from reasoner_api.verifier import VerifierTrainingSpec, VerifierWork
+
+from reasoner_operator import naming
+from reasoner_operator.plan import outcome, references, serving, training
+from reasoner_operator.plan.compute import resolve
+from reasoner_operator.plan.job import Work
+from reasoner_operator.seen import Object, Plan, Seen, Target
+from reasoner_operator.settings import Settings
+from reasoner_operator.status import State, notes, rounded
+
+
+def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
+    """Make the training Job, say how it stands, and once it has succeeded serve what it made."""
+    spec = VerifierTrainingSpec.model_validate(seen.obj["spec"])
+    if seen.job is None and not outcome.is_over(seen):
+        dataset = references.dataset_of(seen, spec.dataset, "verifierData")
+        if not isinstance(dataset, InputArtifact):
+            return outcome.waiting(seen, dataset, references.keys(spec, seen.namespace), now)
+        return outcome.start(seen, work(seen, spec, dataset, settings), now)
+    found = outcome.observe(seen, 1) if seen.job is not None else _remembered(seen)
+    model = _model(seen, found)
+    agreement = _agreement(seen, found)
+    served: tuple[Object, ...] = ()
+    if found.state.phase == "Succeeded" and model is not None:
+        found, served = _serve(seen, spec, _Trained(model, agreement, found), settings)
+    return Plan(
+        status=_status(seen, found, model, bool(served), now),
+        apply=served,
+        patch=outcome.adjustments(seen, spec.suspend, training.topology(resolve(spec.compute, settings)).nodes),
+        delete=() if served else _not_served(seen),
+        notes=notes(seen, found.state),
+        requeue_after=settings.progress_seconds if found.state.phase in ("Pending", "Running", "Deploying") else None,
+    )
+
+
+def work(seen: Seen, spec: VerifierTrainingSpec, dataset: InputArtifact, settings: Settings) -> Work:
+    """One pod a node."""
+    compute = resolve(spec.compute, settings)
+    topology = training.topology(compute)
+    return Work(
+        task=VerifierTask(
+            namespace=seen.namespace,
+            name=seen.name,
+            output=f"{spec.storage.uri.rstrip('/')}/{seen.kind.plural}/{seen.namespace}/{seen.name}",
+            work=VerifierWork.model_validate({name: getattr(spec, name) for name in VerifierWork.model_fields}),
+            dataset=dataset,
+            topology=topology,
+        ),
+        container=training.container("verifier", settings.images.trainer, compute, spec.storage),
+        compute=compute,
+        scheduling=spec.scheduling,
+        pull_policy=settings.image_pull_policy,
+        suspend=spec.suspend,
+        completions=topology.nodes,
+        parallelism=topology.nodes,
+        gang=True,
+    )
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What training has brought, and the outcome that said so."""
+
+    model: Artifact
+    agreement: float | None
+    found: outcome.Outcome
+
+
+def _serve(
+    seen: Seen, spec: VerifierTrainingSpec, trained: _Trained, settings: Settings
+) -> tuple[outcome.Outcome, tuple[Object, ...]]:
+    """The outcome after serving is taken into account, and what serving needs."""
+    report = trained.found.report
+    if not spec.serving.enabled:
+        return trained.found, ()
+    wanted = spec.evaluation.min_agreement
+    if wanted is not None and (trained.agreement is None or trained.agreement < wanted):
+        measured = "was not measured" if trained.agreement is None else f"is {trained.agreement:.4f}"
+        message = f"held-out agreement {measured}, below evaluation.minAgreement {wanted}: published but not served"
+        return outcome.Outcome(State("Failed", "AgreementTooLow", message), report), ()
+    served = serving.manifests(seen, spec.serving, spec.storage, trained.model, settings)
+    ready = _ready_replicas(seen)
+    if ready < spec.serving.replicas or not _rolled_out(seen):
+        message = f"{ready} of {spec.serving.replicas} replicas of the verifier are ready"
+        return outcome.Outcome(State("Deploying", "Deploying", message), report), served
+    return trained.found, served
+
+
+def _ready_replicas(seen: Seen) -> int:
+    return int((seen.deployment or {}).get("status", {}).get("readyReplicas", 0))
+
+
+def _rolled_out(seen: Seen) -> bool:
+    """Whether the Deployment's controller has seen our last change."""
+    if seen.deployment is None:
+        return False
+    observed = seen.deployment.get("status", {}).get("observedGeneration", 0)
+    return bool(observed >= seen.deployment["metadata"].get("generation", 0))
+
+
+def _remembered(seen: Seen) -> outcome.Outcome:
+    """The outcome of a run whose Job is gone, from the status."""
+    status = seen.obj["status"]
+    if status.get("artifacts", {}).get("model"):
+        return outcome.Outcome(State("Succeeded", "Succeeded", "the run has succeeded"))
+    by_type = {item["type"]: item for item in status.get("conditions", [])}
+    ready = by_type.get("Ready", {})
+    return outcome.Outcome(State("Failed", ready.get("reason", "Failed"), ready.get("message", "")))
+
+
+def _model(seen: Seen, found: outcome.Outcome) -> Artifact | None:
+    if found.report and "model" in found.report.artifacts:
+        return found.report.artifacts["model"]
+    old = seen.obj.get("status", {}).get("artifacts", {}).get("model")
+    return Artifact.model_validate(old) if old else None
+
+
+def _agreement(seen: Seen, found: outcome.Outcome) -> float | None:
+    if found.report and "agreement" in found.report.metrics:
+        return rounded(found.report.metrics["agreement"])
+    old = seen.obj.get("status", {}).get("agreement")
+    return None if old is None else float(old)
+
+
+def _not_served(seen: Seen) -> tuple[Target, ...]:
+    """What serving made before it was switched off."""
+    targets = [] if seen.deployment is None else [Target("apps/v1", "Deployment", naming.serve_name(seen.name))]
+    for item in seen.services:
+        if item["metadata"].get("labels", {}).get(naming.LABEL_ROLE) == naming.ROLE_SERVE:
+            targets.append(Target("v1", "Service", item["metadata"]["name"]))
+    return tuple(targets)
+
+
+def _status(seen: Seen, found: outcome.Outcome, model: Artifact | None, served: bool, now: datetime) -> dict[str, Any]:
+    old = seen.obj.get("status", {})
+    status = {key: old[key] for key in ("step", "maxSteps", "loss") if key in old}
+    if found.report is not None:
+        metrics = found.report.metrics
+        for field, name in (("step", "step"), ("maxSteps", "max_steps")):
+            if name in metrics:
+                status[field] = int(metrics[name])
+        if (loss := rounded(metrics.get("loss"))) is not None:
+            status["loss"] = loss
+    if (agreement := _agreement(seen, found)) is not None:
+        status["agreement"] = agreement
+        status["agreementPercent"] = f"{100 * agreement:.1f}%"
+    if model is not None:
+        status["artifacts"] = {"model": model.wire()}
+    if served:
+        status["readyReplicas"] = _ready_replicas(seen)
+        status["servedModel"] = seen.name
+        if found.state.phase == "Succeeded":
+            status["endpoint"] = naming.endpoint_url(seen.namespace, seen.name)
+    return {**status, **outcome.common_status(seen, found, now)}

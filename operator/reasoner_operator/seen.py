@@ -1,0 +1,97 @@
+"""The values that pass between seeing and planning. Made by `cluster` and `reconcile`, read by `plan`; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from reasoner_api.crd import Kind
+from reasoner_api.report import RunReport
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """Which object."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that a plan depends on, read in one go. An absent thing is None, not an error."""
+
+    kind: Kind
+    obj: Object
+    job: Object | None = None
+    pods: tuple[Object, ...] = ()
+    deployment: Object | None = None
+    config_maps: tuple[Object, ...] = ()
+    services: tuple[Object, ...] = ()
+    #: Children of an earlier object of the same name that the cluster has not collected yet, as `Kind/name`.
+    leftovers: tuple[str, ...] = ()
+    #: Objects that the spec refers to, by key; None where there is none of that name.
+    references: dict[Key, Object | None] = field(default_factory=dict)
+    #: What running pods answered on `/progress`, by pod name.
+    live: dict[str, RunReport] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return str(self.obj["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.obj["metadata"]["namespace"])
+
+    @property
+    def key(self) -> Key:
+        return Key(self.kind.name, self.namespace, self.name)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A merge patch of an object that is otherwise left alone."""
+
+    api_version: str
+    kind: str
+    name: str
+    body: Object
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something to delete."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A Kubernetes Event to record."""
+
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, in this order: apply, patch, delete, report."""
+
+    status: Object
+    apply: tuple[Object, ...] = ()
+    patch: tuple[Patch, ...] = ()
+    delete: tuple[Target, ...] = ()
+    notes: tuple[Note, ...] = ()
+    #: Seconds until the object is looked at again though nothing happened.
+    requeue_after: float | None = None
+    #: Objects whose change wakes this one.
+    waits_for: frozenset[Key] = frozenset()

@@ -1,0 +1,184 @@
+"""Reports and Job state -> the status of a custom resource, by kstatus. Called by `plan`; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from reasoner_api.report import RunReport
+from reasoner_api.status import Progress, StageCount, Usage
+
+from reasoner_operator.naming import MAIN_CONTAINER
+from reasoner_operator.seen import Note, Object, Seen
+
+#: Phases in which nothing more happens by itself.
+DONE = {"Succeeded": ("True", "False", "False"), "Failed": ("False", "False", "True")}
+UNDER_WAY = ("False", "True", "False")
+STALLED = ("False", "False", "True")
+
+
+@dataclass(frozen=True)
+class State:
+    """Where an object stands, in the words of its conditions."""
+
+    phase: str
+    reason: str
+    message: str
+    #: A fault that waiting does not mend, while the phase is not Failed: a bad reference, a refused manifest.
+    stalled: bool = False
+
+
+def timestamp(now: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds, as Kubernetes writes it."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def conditions(seen: Seen, state: State, now: datetime) -> list[dict[str, Any]]:
+    """Ready, Reconciling and Stalled; the transition time moves only with the status."""
+    values = STALLED if state.stalled else DONE.get(state.phase, UNDER_WAY)
+    if state.phase == "Suspended":
+        # Paused on purpose: neither ready, nor on its way, nor in trouble.
+        values = ("False", "False", "False")
+    before = {item["type"]: item for item in seen.obj.get("status", {}).get("conditions", [])}
+    result = []
+    for kind, value in zip(("Ready", "Reconciling", "Stalled"), values, strict=True):
+        old = before.get(kind, {})
+        since = old["lastTransitionTime"] if old.get("status") == value else timestamp(now)
+        result.append(
+            {
+                "type": kind,
+                "status": value,
+                "reason": state.reason,
+                "message": state.message,
+                "lastTransitionTime": since,
+                "observedGeneration": seen.obj["metadata"].get("generation", 0),
+            }
+        )
+    return result
+
+
+def notes(seen: Seen, state: State) -> tuple[Note, ...]:
+    """One Event when the Ready reason changes."""
+    before = {item["type"]: item for item in seen.obj.get("status", {}).get("conditions", [])}
+    if before.get("Ready", {}).get("reason") == state.reason:
+        return ()
+    bad = state.stalled or state.phase == "Failed"
+    return (Note("Warning" if bad else "Normal", state.reason, state.message),)
+
+
+def final_report(pod: Object) -> RunReport | None:
+    """The report that a pod's main container left at its end, or None."""
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        if container["name"] != MAIN_CONTAINER:
+            continue
+        for state in (container.get("state", {}), container.get("lastState", {})):
+            if message := state.get("terminated", {}).get("message"):
+                return _parse(message)
+    return None
+
+
+def _parse(message: str) -> RunReport | None:
+    """A termination message need not be ours: the kubelet leaves the log's tail when a program dies without."""
+    try:
+        return RunReport.model_validate_json(message)
+    except ValidationError:
+        return None
+
+
+def index_of(pod: Object) -> int:
+    """Completion index of a Job's pod."""
+    return int(pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", 0))
+
+
+def reports(seen: Seen) -> list[RunReport]:
+    """The newest report of each completion index, by index."""
+    newest: dict[int, RunReport] = {}
+    for pod in sorted(seen.pods, key=lambda pod: pod["metadata"].get("creationTimestamp") or ""):
+        report = seen.live.get(pod["metadata"]["name"]) or final_report(pod)
+        if report is not None:
+            newest[index_of(pod)] = report
+    return [newest[index] for index in sorted(newest)]
+
+
+def merged(found: Iterable[RunReport], parts: int) -> RunReport | None:
+    """One report for the whole run: the one that speaks for it, else the sum over its `parts` shards."""
+    found = list(found)
+    if not found:
+        return None
+    for report in found:
+        if report.complete:
+            return report
+    if parts == 1:
+        return found[0]
+    usages = [report.usage for report in found if report.usage]
+    failed = next((report for report in found if report.state == "Failed"), None)
+    speaker = failed or min(found, key=lambda report: report.progress.percent)
+    return speaker.model_copy(
+        update={
+            "progress": _joint_progress(found, parts),
+            "stages": _sum_stages(found),
+            "usage": _sum_usage(usages) if usages else None,
+        }
+    )
+
+
+def _joint_progress(found: list[RunReport], parts: int) -> Progress:
+    etas = [report.progress.eta_seconds for report in found if report.progress.eta_seconds is not None]
+    return Progress(
+        percent=sum(report.progress.percent for report in found) // parts,
+        eta_seconds=max(etas, default=None) if len(found) == parts else None,
+        display=min(found, key=lambda report: report.progress.percent).progress.display,
+    )
+
+
+def _sum_stages(found: list[RunReport]) -> list[StageCount]:
+    total: dict[str, StageCount] = {}
+    for stage in (stage for report in found for stage in report.stages):
+        old = total.get(stage.name, StageCount(name=stage.name))
+        reasons = sorted(old.dropped.keys() | stage.dropped.keys())
+        total[stage.name] = StageCount(
+            name=stage.name,
+            rows_in=old.rows_in + stage.rows_in,
+            rows_out=old.rows_out + stage.rows_out,
+            dropped={reason: old.dropped.get(reason, 0) + stage.dropped.get(reason, 0) for reason in reasons},
+        )
+    return list(total.values())
+
+
+def _sum_usage(usages: list[Usage]) -> Usage:
+    return Usage(
+        requests=sum(usage.requests for usage in usages),
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cost_usd=round(sum(usage.cost_usd for usage in usages), 6),
+    )
+
+
+def duration(seconds: int) -> str:
+    """`2d3h`, `4h5m`, `3m20s`, `12s`: two units at most."""
+    units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+    parts: list[str] = []
+    for unit, size in units:
+        if seconds >= size or (unit == "s" and not parts):
+            parts.append(f"{seconds // size}{unit}")
+            seconds %= size
+    return "".join(parts[:2])
+
+
+def progress_text(progress: Progress) -> str:
+    """`42%, 3m20s left, step 12/30`: what `kubectl get` shows."""
+    parts = [f"{progress.percent}%"]
+    if progress.eta_seconds is not None:
+        parts.append(f"{duration(progress.eta_seconds)} left")
+    if progress.display:
+        parts.append(progress.display)
+    return ", ".join(parts)
+
+
+def rounded(value: float | None, digits: int = 4) -> float | None:
+    """A figure fit for a status: JSON has no NaN, and noise in the last digits would rewrite the status."""
+    return None if value is None or not math.isfinite(value) else round(value, digits)
