@@ -11,9 +11,8 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,20 +25,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-class LogFormat(str, Enum):
-    """How log lines look."""
-
-    text = "text"
-    json = "json"
-
-
-class PodAccess(str, Enum):
-    """How running pods are asked for their progress."""
-
-    direct = "direct"
-    proxy = "proxy"
 
 
 class JsonFormatter(logging.Formatter):
@@ -58,10 +43,10 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
-def _set_up_logging(log_format: LogFormat) -> None:
+def _set_up_logging(log_format: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if log_format is LogFormat.json else text)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
@@ -84,10 +69,10 @@ def operator(
     settings: Annotated[Path | None, typer.Option(help="Settings file (images, profiles, ...).")] = None,
     health_port: Annotated[int | None, typer.Option(help="Port that serves /healthz.")] = None,
     pod_access: Annotated[
-        PodAccess | None,
+        Literal["direct", "proxy"] | None,
         typer.Option(help="How pods are asked for progress; by default direct inside a cluster, proxy outside."),
     ] = None,
-    log_format: Annotated[LogFormat, typer.Option(help="Log format.")] = LogFormat.text,
+    log_format: Annotated[Literal["text", "json"], typer.Option(help="Log format.")] = "text",
 ) -> None:
     """Run the operator until it is stopped."""
     # kopf and the client take a while to load; other commands do without them.
@@ -102,8 +87,8 @@ def operator(
     config = _kubeconfig(kubeconfig)
     if config is not None and not config.is_file():
         raise typer.BadParameter(f"{config} does not exist: name a kubeconfig file", param_hint="--kubeconfig")
-    pods = pod_access or (PodAccess.direct if config is None else PodAccess.proxy)
-    access = Access(kubeconfig=config, pods=pods.value)
+    pods = pod_access or ("direct" if config is None else "proxy")
+    access = Access(kubeconfig=config, pods=pods)
     asyncio.run(operate(Options(loaded, access, tuple(namespace or ()), health_port)))
 
 

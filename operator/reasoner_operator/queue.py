@@ -77,8 +77,9 @@ class Queue:
         try:
             again_after: float | None = await self._work(key)
         except self._retriable as error:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(RETRY_FIRST * 2 ** min(failures - 1, 20), RETRY_LAST)
+            failures = self._failures.get(key, 0) + 1
+            self._failures[key] = failures
+            delay: float = min(RETRY_FIRST * 2 ** min(failures - 1, 20), RETRY_LAST)
             log.warning("%s: %s; again in %.1f s", key, error, delay)
             return delay
         self._failures.pop(key, None)
