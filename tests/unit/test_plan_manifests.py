@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from support.objects import DIGEST, NOW, STORAGE, job, pod, ready, seen
-
 from reasoner_api.common import Compute
 from reasoner_api.report import RunReport
 from reasoner_api.status import Artifact
 from reasoner_operator.plan import plan
 from reasoner_operator.seen import Key, Seen
 from reasoner_operator.settings import Settings
+from support.objects import DIGEST, NOW, STORAGE, job, pod, ready, seen
 
 MANIFESTS = Path(__file__).parent / "manifests"
 H100 = Compute.model_validate(

@@ -1,0 +1,288 @@
+"""How an object's state shows in its status: phase, the three conditions and the reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from reasoner_api.report import RunReport
+from reasoner_api.status import Artifact, Progress, StageCount, Usage
+from reasoner_operator.plan import plan
+from reasoner_operator.seen import Key, Patch, Plan, Seen, Target
+from reasoner_operator.settings import Settings
+from support.objects import DIGEST, NOW, THEN, custom_resource, job, pod, ready, seen
+
+SETTINGS = Settings()
+MODEL = {"model": Artifact(uri="s3://m", digest=DIGEST)}
+TRAINED = RunReport(state="Succeeded", complete=True, metrics={"agreement": 0.93}, artifacts=MODEL)
+BAD_CONFIG = RunReport(state="Failed", reason="BadConfig", message="training.args.foo: unknown argument")
+QUESTIONS = Key("CurationJob", "team-a", "questions")
+JUDGE = Key("VerifierTraining", "team-a", "judge")
+PUBLISHED = {"artifacts": {"dataset": {"uri": "s3://q", "digest": DIGEST}}}
+SERVED = {
+    "endpoint": "http://j/v1",
+    "servedModel": "judge",
+    "artifacts": {"model": {"uri": "s3://j", "digest": DIGEST}},
+}
+    "endpoint": "http://j/v1",
+    "servedModel": "judge",
+    "artifacts": {"model": {"uri": "s3://j", "digest": DIGEST}},
+}
+
+
+def deployment(ready_replicas: int, observed: int = 1) -> dict[str, Any]:
+    status = {"readyReplicas": ready_replicas, "observedGeneration": observed}
+    return {"metadata": {"name": "demo-verifier", "generation": 1}, "status": status}
+
+
+def pending_pod(**status: Any) -> dict[str, Any]:
+    made = pod("demo-0", phase="Pending")
+    return {**made, "status": {"phase": "Pending", **status}}
+
+
+def failed_judge() -> dict[str, Any]:
+    judge = ready("VerifierTraining", "judge", SERVED)
+    judge["status"] = {"phase": "Failed", "conditions": [{"type": "Ready", "status": "False", "message": "NaN loss"}]}
+    return judge
+
+
+def unserved_judge() -> dict[str, Any]:
+    judge = ready("VerifierTraining", "judge", SERVED)
+    judge["spec"]["serving"] = {"enabled": False}
+    return judge
+
+
+UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
+NO_IMAGE = {"name": "main", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
+TRAINING = {"job": job("Complete"), "pods": (pod("demo-0", TRAINED),)}
+
+#: sentence -> what is seen, and (phase, Ready, Reconciling, Stalled, reason)
+CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
+    "a fresh curation job gets its Job": (seen("CurationJob"), ("Pending", "False", "True", "False", "JobCreated")),
+    "a suspended one gets a suspended Job": (
+        seen("CurationJob", {"suspend": True}),
+        ("Suspended", "False", "False", "False", "JobCreated"),
+    ),
+    "an unknown profile stalls and names it": (
+        seen("CurationJob", {"compute": {"profile": "h200"}}),
+        ("Pending", "False", "False", "True", "UnknownProfile"),
+    ),
+    "a spec that an older CRD let through stalls": (
+        seen("CurationJob", {"shards": 0}),
+        ("Pending", "False", "False", "True", "InvalidSpec"),
+    ),
+    "children of an earlier object are waited for": (
+        seen("CurationJob", leftovers=("Job/demo-curation-1",)),
+        ("Pending", "False", "True", "False", "Replacing"),
+    ),
+    "a Job without pods is pending": (
+        seen("CurationJob", job=job()),
+        ("Pending", "False", "True", "False", "PodsPending"),
+    ),
+    "a pod that does not fit says why": (
+        seen("GRPORun", job=job(), pods=(pending_pod(conditions=[UNSCHEDULABLE]),)),
+        ("Pending", "False", "True", "False", "Unschedulable"),
+    ),
+    "a pod whose image is not there says why": (
+        seen("GRPORun", job=job(), pods=(pending_pod(containerStatuses=[NO_IMAGE]),)),
+        ("Pending", "False", "True", "False", "ImagePullBackOff"),
+    ),
+    "a running pod makes the run Running": (
+        seen("GRPORun", job=job(), pods=(pod("demo-0"),)),
+        ("Running", "False", "True", "False", "Running"),
+    ),
+    "a Job that somebody suspended is Suspended": (
+        seen("GRPORun", job=job("Suspended", spec={"suspend": True})),
+        ("Suspended", "False", "False", "False", "Suspended"),
+    ),
+    "a complete Job with its report is Succeeded": (
+        seen("GRPORun", job=job("Complete"), pods=(pod("demo-0", TRAINED),)),
+        ("Succeeded", "True", "False", "False", "Succeeded"),
+    ),
+    "a complete Job whose report is lost does not pretend": (
+        seen("GRPORun", job=job("Complete")),
+        ("Failed", "False", "False", "True", "ReportMissing"),
+    ),
+    "a failed Job gives the pod's reason": (
+        seen("GRPORun", job=job("Failed", reason="PodFailurePolicy"), pods=(pod("demo-0", BAD_CONFIG),)),
+        ("Failed", "False", "False", "True", "BadConfig"),
+    ),
+    "a failed Job without a report gives its own reason": (
+        seen("GRPORun", job=job("Failed", reason="DeadlineExceeded")),
+        ("Failed", "False", "False", "True", "DeadlineExceeded"),
+    ),
+    "a dataset that does not exist yet is waited for": (
+        seen("GRPORun", references={QUESTIONS: None, JUDGE: None}),
+        ("Waiting", "False", "True", "False", "ReferenceNotFound"),
+    ),
+    "a verifier that is not ready yet is waited for": (
+        seen(
+            "GRPORun",
+            references={
+                QUESTIONS: ready("CurationJob", "questions", PUBLISHED),
+                JUDGE: custom_resource("VerifierTraining"),
+            },
+        ),
+        ("Waiting", "False", "True", "False", "ReferenceNotReady"),
+    ),
+    "a verifier that has failed stalls": (
+        seen(
+            "GRPORun",
+            references={QUESTIONS: ready("CurationJob", "questions", PUBLISHED), JUDGE: failed_judge()},
+        ),
+        ("Waiting", "False", "False", "True", "ReferenceFailed"),
+    ),
+    "a verifier that is never served stalls": (
+        seen(
+            "GRPORun",
+            references={QUESTIONS: ready("CurationJob", "questions", PUBLISHED), JUDGE: unserved_judge()},
+        ),
+        ("Waiting", "False", "False", "True", "VerifierNotServed"),
+    ),
+    "a trained verifier is Deploying until its replicas answer": (
+        seen("VerifierTraining", **TRAINING, deployment=deployment(0)),
+        ("Deploying", "False", "True", "False", "Deploying"),
+    ),
+    "a served verifier is Succeeded": (
+        seen("VerifierTraining", **TRAINING, deployment=deployment(1)),
+        ("Succeeded", "True", "False", "False", "Succeeded"),
+    ),
+    "a verifier whose change the Deployment has not seen is Deploying": (
+        seen("VerifierTraining", **TRAINING, deployment=deployment(1, observed=0)),
+        ("Deploying", "False", "True", "False", "Deploying"),
+    ),
+    "a verifier below its gate is not served": (
+        seen("VerifierTraining", {"evaluation": {"minAgreement": 0.95}}, **TRAINING),
+        ("Failed", "False", "False", "True", "AgreementTooLow"),
+    ),
+    "a verifier without serving is Succeeded once trained": (
+        seen("VerifierTraining", {"serving": {"enabled": False}}, **TRAINING),
+        ("Succeeded", "True", "False", "False", "Succeeded"),
+    ),
+}
+
+
+def outcome(made: Plan) -> tuple[str, ...]:
+    by_type = {item["type"]: item for item in made.status["conditions"]}
+    values = (by_type[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled"))
+    return (made.status["phase"], *values, by_type["Ready"]["reason"])
+
+
+@pytest.mark.parametrize("sentence", CASES)
+def test_status(sentence: str) -> None:
+    what, expected = CASES[sentence]
+    made = plan(what, SETTINGS, NOW)
+    assert outcome(made) == expected
+    # What the operator writes must be a status of the kind, or the API server would prune or refuse it.
+    what.kind.status.model_validate(made.status)
+
+
+def test_an_unchanged_state_is_written_once_and_noted_once() -> None:
+    first = plan(seen("GRPORun", job=job(), pods=(pod("demo-0"),)), SETTINGS, NOW)
+    assert [note.reason for note in first.notes] == ["Running"]
+    again = plan(seen("GRPORun", job=job(), pods=(pod("demo-0"),), status=first.status), SETTINGS, NOW.replace(hour=9))
+    assert again.status == first.status
+    assert again.notes == ()
+
+
+def test_a_run_whose_job_has_been_cleaned_up_keeps_its_status_and_is_not_run_again() -> None:
+    done = plan(seen("GRPORun", job=job("Complete"), pods=(pod("demo-0", TRAINED),)), SETTINGS, NOW)
+    later = plan(seen("GRPORun", status=done.status), SETTINGS, NOW)
+    assert later.apply == ()
+    assert later.status == done.status
+
+
+def test_a_served_verifier_stays_served_when_its_job_has_been_cleaned_up() -> None:
+    done = plan(seen("VerifierTraining", **TRAINING, deployment=deployment(1)), SETTINGS, NOW)
+    later = plan(seen("VerifierTraining", status=done.status, deployment=deployment(1)), SETTINGS, NOW)
+    assert [item["kind"] for item in later.apply] == ["Service", "Deployment"]
+    assert later.status == done.status
+
+
+def test_serving_that_is_switched_off_is_taken_down() -> None:
+    service = {"metadata": {"name": "demo-verifier", "labels": {"reasoner.dev/role": "serve"}}}
+    what = seen(
+        "VerifierTraining", {"serving": {"enabled": False}}, **TRAINING, deployment=deployment(1), services=(service,)
+    )
+    expected = (Target("apps/v1", "Deployment", "demo-verifier"), Target("v1", "Service", "demo-verifier"))
+    assert plan(what, SETTINGS, NOW).delete == expected
+
+
+def test_suspend_and_parallelism_reach_the_running_job() -> None:
+    what = seen("CurationJob", {"suspend": True, "parallelism": 2}, job=job(spec={"parallelism": 3}))
+    body = {"spec": {"suspend": True, "parallelism": 2}}
+    assert plan(what, SETTINGS, NOW).patch == (Patch("batch/v1", "Job", "demo-work-12345678", body),)
+
+
+def test_a_job_that_a_queue_has_suspended_is_left_to_the_queue() -> None:
+    queued = job(spec={"suspend": True, "parallelism": 3})
+    queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team"
+    assert plan(seen("CurationJob", job=queued), SETTINGS, NOW).patch == ()
+
+
+def test_a_finished_job_is_not_patched() -> None:
+    what = seen("CurationJob", {"suspend": True}, job=job("Complete"))
+    assert plan(what, SETTINGS, NOW).patch == ()
+
+
+def test_what_an_interrupted_start_left_under_another_digest_goes() -> None:
+    labels = {"reasoner.dev/role": "work"}
+    stale = {"metadata": {"name": "demo-curation-00000000", "labels": labels}}
+    made = plan(seen("CurationJob", config_maps=(stale,)), SETTINGS, NOW)
+    assert made.delete == (Target("v1", "ConfigMap", "demo-curation-00000000"),)
+
+
+def shard(index: int, percent: int, eta: int | None = None) -> RunReport:
+    return RunReport(
+        progress=Progress(percent=percent, eta_seconds=eta, display=f"shard {index}"),
+        stages=[StageCount(name="source", rows_in=10, rows_out=9, dropped={"duplicate_url": 1})],
+        usage=Usage(requests=2, prompt_tokens=100, completion_tokens=10, cost_usd=0.5),
+    )
+
+
+def test_shards_that_run_are_added_up() -> None:
+    pods = tuple(pod(f"demo-{index}", index=index) for index in range(2))
+    live = {"demo-0": shard(0, 40, 60), "demo-1": shard(1, 60, 90)}
+    status = plan(seen("CurationJob", {"shards": 2}, job=job(), pods=pods, live=live), SETTINGS, NOW).status
+    assert status["progress"] == {"percent": 50, "etaSeconds": 90, "display": "50%, 1m30s left, shard 0"}
+    assert status["stages"] == [{"name": "source", "in": 20, "out": 18, "dropped": {"duplicate_url": 2}}]
+    assert status["usage"] == {"requests": 4, "promptTokens": 200, "completionTokens": 20, "costUSD": 1.0}
+
+
+def test_the_report_that_speaks_for_the_whole_run_wins_over_the_sum() -> None:
+    whole = replace_report(shard(1, 100), complete=True, state="Succeeded")
+    pods = (pod("demo-0", shard(0, 100), index=0), pod("demo-1", whole, index=1))
+    status = plan(seen("CurationJob", {"shards": 2}, job=job("Complete"), pods=pods), SETTINGS, NOW).status
+    assert status["stages"] == [{"name": "source", "in": 10, "out": 9, "dropped": {"duplicate_url": 1}}]
+
+
+def test_a_retried_pods_newer_report_wins() -> None:
+    old, new = pod("demo-a", shard(0, 90)), pod("demo-b", shard(0, 10))
+    new["metadata"]["creationTimestamp"] = "2026-01-02T03:03:00Z"
+    status = plan(seen("CurationJob", {"shards": 1}, job=job(), pods=(new, old)), SETTINGS, NOW).status
+    assert status["progress"]["percent"] == 10
+
+
+def test_a_foreign_termination_message_is_no_report() -> None:
+    fallen = pod("demo-0", phase="Failed")
+    fallen["status"]["containerStatuses"][0]["state"] = {"terminated": {"exitCode": 1, "message": "Segmentation fault"}}
+    status = plan(
+        seen("GRPORun", job=job("Failed", reason="BackoffLimitExceeded"), pods=(fallen,)), SETTINGS, NOW
+    ).status
+    assert status["conditions"][0]["reason"] == "BackoffLimitExceeded"
+
+
+def test_figures_that_are_not_numbers_never_reach_the_status() -> None:
+    live = {"demo-0": RunReport(metrics={"step": 3, "max_steps": 9, "reward": float("nan"), "kl": 0.1})}
+    status = plan(seen("GRPORun", job=job(), pods=(pod("demo-0"),), live=live), SETTINGS, NOW).status
+    assert (status["step"], status["maxSteps"], status["kl"]) == (3, 9, 0.1)
+    assert "reward" not in status
+
+
+def test_the_end_time_is_the_jobs() -> None:
+    status = plan(seen("GRPORun", job=job("Complete"), pods=(pod("demo-0", TRAINED),)), SETTINGS, NOW).status
+    assert status["completionTime"] == THEN
+
+
+def replace_report(report: RunReport, **fields: Any) -> RunReport:
+    return report.model_copy(update=fields)
