@@ -12,9 +12,9 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio import client, config
 from pydantic import ValidationError
+
 from reasoner_api.report import RunReport
 from reasoner_api.task import REPORT_PORT
-
 from reasoner_operator.naming import MANAGER
 from reasoner_operator.seen import Note, Object, Patch, Target
 

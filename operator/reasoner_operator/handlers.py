@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import kopf
+
 from reasoner_api import GROUP, VERSION
 from reasoner_api.crd import KINDS
-
 from reasoner_operator.naming import LABEL_KIND, LABEL_MANAGED_BY, LABEL_NAME, MANAGER
 from reasoner_operator.seen import Key
 

@@ -8,9 +8,9 @@ import signal
 from dataclasses import dataclass
 
 import kopf
+
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
-
 from reasoner_operator import handlers
 from reasoner_operator.cluster import Access, Cluster, Unavailable
 from reasoner_operator.queue import Queue

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
+
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_api.report import RunReport
-
 from reasoner_operator import naming
 from reasoner_operator.cluster import Cluster, Refused
 from reasoner_operator.plan import plan

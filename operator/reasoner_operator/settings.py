@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError
+
 from reasoner_api.base import Model
 from reasoner_api.common import Compute
-
 from reasoner_operator import __version__
 
 

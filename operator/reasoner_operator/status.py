@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
+
 from reasoner_api.report import RunReport
 from reasoner_api.status import Progress, StageCount, Usage
-
 from reasoner_operator.naming import MAIN_CONTAINER
 from reasoner_operator.seen import Note, Object, Seen
 

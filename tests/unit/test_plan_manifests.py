@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from reasoner_api.common import Compute
 from reasoner_api.report import RunReport
 from reasoner_api.status import Artifact

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from reasoner_api.report import RunReport
 from reasoner_api.status import Artifact, Progress, StageCount, Usage
 from reasoner_operator.plan import plan
@@ -20,10 +21,6 @@ QUESTIONS = Key("CurationJob", "team-a", "questions")
 JUDGE = Key("VerifierTraining", "team-a", "judge")
 PUBLISHED = {"artifacts": {"dataset": {"uri": "s3://q", "digest": DIGEST}}}
 SERVED = {
-    "endpoint": "http://j/v1",
-    "servedModel": "judge",
-    "artifacts": {"model": {"uri": "s3://j", "digest": DIGEST}},
-}
     "endpoint": "http://j/v1",
     "servedModel": "judge",
     "artifacts": {"model": {"uri": "s3://j", "digest": DIGEST}},

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pydantic import ValidationError
-from reasoner_api.crd import CURATION, GRPO, VERIFIER
 
+from reasoner_api.crd import CURATION, GRPO, VERIFIER
 from reasoner_operator.plan import curation, grpo, verifier
 from reasoner_operator.plan.compute import UnknownProfile
 from reasoner_operator.plan.outcome import stalled

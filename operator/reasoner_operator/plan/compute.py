@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from reasoner_api.common import Compute, Resources
-
 from reasoner_operator.settings import Settings
 
 

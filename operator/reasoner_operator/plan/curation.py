@@ -7,7 +7,6 @@ from typing import Any
 
 from reasoner_api.curation import CurationJobSpec, CurationWork
 from reasoner_api.task import TASK_DIR, TASK_FILE, CurationTask, api_key_variable
-
 from reasoner_operator.plan import outcome
 from reasoner_operator.plan.compute import container_resources, resolve
 from reasoner_operator.plan.job import Work

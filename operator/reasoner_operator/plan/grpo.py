@@ -8,7 +8,6 @@ from typing import Any
 
 from reasoner_api.grpo import GRPORunSpec, GRPOWork
 from reasoner_api.task import GRPOTask, InputArtifact, VerifierEndpoint
-
 from reasoner_operator.plan import outcome, references, training
 from reasoner_operator.plan.compute import resolve
 from reasoner_operator.plan.job import Work

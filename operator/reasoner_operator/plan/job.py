@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from reasoner_api.common import Compute, Scheduling
 from reasoner_api.digest import canonical_json, digest_of
 from reasoner_api.task import EXIT_BAD_CONFIG, REPORT_PORT, TASK_DIR, TASK_FILE, TaskBase
-
 from reasoner_operator import naming
 from reasoner_operator.plan.pod import Container, Pod, template
 from reasoner_operator.seen import Object, Seen

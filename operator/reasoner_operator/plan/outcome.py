@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from reasoner_api.report import RunReport
-
 from reasoner_operator import naming
 from reasoner_operator.plan.job import Work, manifests
 from reasoner_operator.plan.references import Broken, Waiting

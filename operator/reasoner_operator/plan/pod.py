@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reasoner_api.common import Compute, Storage
-
 from reasoner_operator.naming import MAIN_CONTAINER
 from reasoner_operator.seen import Object
 

@@ -11,7 +11,6 @@ from reasoner_api.crd import CURATION, VERIFIER
 from reasoner_api.grpo import GRPORunSpec, VerifierRef
 from reasoner_api.task import InputArtifact, VerifierEndpoint
 from reasoner_api.verifier import VerifierTrainingSpec
-
 from reasoner_operator.seen import Key, Object, Seen
 
 

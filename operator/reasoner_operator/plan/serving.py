@@ -5,7 +5,6 @@ from __future__ import annotations
 from reasoner_api.common import Compute, Storage
 from reasoner_api.status import Artifact
 from reasoner_api.verifier import Serving
-
 from reasoner_operator import naming
 from reasoner_operator.plan.compute import container_resources, resolve
 from reasoner_operator.plan.pod import Container, Pod, credentials, template

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from reasoner_api.common import Compute, Storage
 from reasoner_api.task import TASK_DIR, TASK_FILE, Topology
-
 from reasoner_operator.plan.compute import container_resources
 from reasoner_operator.plan.pod import Container, credentials
 

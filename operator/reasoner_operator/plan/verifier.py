@@ -9,7 +9,6 @@ from typing import Any
 from reasoner_api.status import Artifact
 from reasoner_api.task import InputArtifact, VerifierTask
 from reasoner_api.verifier import VerifierTrainingSpec, VerifierWork
-
 from reasoner_operator import naming
 from reasoner_operator.plan import outcome, references, serving, training
 from reasoner_operator.plan.compute import resolve
