@@ -1,0 +1,134 @@
+"""The frame of every workload: reads the task, runs the body, leaves the report, turns outcomes into exit codes.
+Called by each workload's `run.main`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from reasoner_api.task import EXIT_BAD_CONFIG, TASK, TaskBase
+from reasoner_workloads.common.progress import Reporter
+
+T = TypeVar("T", bound=TaskBase)
+
+EXIT_ERROR = 1
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+class WorkloadError(Exception):
+    """A failure that needs no traceback: `reason` is one word for programs, the message says what to do."""
+
+    exit_code = EXIT_ERROR
+
+    def __init__(self, message: str, *, reason: str = "Error") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ConfigError(WorkloadError):
+    """The user's fault, which no retry mends."""
+
+    exit_code = EXIT_BAD_CONFIG
+
+    def __init__(self, message: str, *, reason: str = "BadConfig") -> None:
+        super().__init__(message, reason=reason)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Raised in the main thread, or by a body that asked to be told instead (`Run.on_sigterm`).
+    Not an Exception: no handler of failures may take it for one."""
+
+
+@dataclass
+class Run(Generic[T]):
+    """What a body is given."""
+
+    task: T
+    """What to do."""
+    reporter: Reporter
+    """Where to say how far it is."""
+    _hooks: list[Callable[[], None]] = field(default_factory=list)
+
+    def on_sigterm(self, hook: Callable[[], None]) -> None:
+        """Be told of SIGTERM by a call (in a signal handler: set a flag, no more) in place of Terminated being raised.
+        A body that then stops early raises Terminated itself."""
+        self._hooks.append(hook)
+
+    def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
+        if not self._hooks:
+            raise Terminated
+        for hook in self._hooks:
+            hook()
+
+
+def load_task(path: Path, kind: type[T]) -> T:
+    """The task in the file. Raises ConfigError naming the file or the field."""
+    try:
+        task = TASK.validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read the task {path}: {error.strerror}") from error
+    except ValidationError as error:
+        # The first part of the location is the kind, which chose among the models.
+        faults = (f"{'.'.join(map(str, e['loc'][1:])) or 'kind'}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"bad task: {'; '.join(faults)}") from error
+    if not isinstance(task, kind):
+        raise ConfigError(f"bad task: kind is {task.kind}, which this workload does not do")
+    return task
+
+
+def run(path: Path, kind: type[T], body: Callable[[Run[T]], Any]) -> int:
+    """Run a workload's body on the task in the file and return the exit code: 0, 2 for the user's fault (never
+    retry), 143 for SIGTERM, 1 for all else. The termination message is left in every case."""
+    reporter = Reporter()
+    try:
+        with _told(reporter), _signals() as arm:
+            task = load_task(path, kind)
+            this = Run(task, reporter)
+            arm(this._terminate)
+            body(this)
+            reporter.update(state="Succeeded")
+    except WorkloadError as error:
+        return error.exit_code
+    except Terminated:
+        return EXIT_TERMINATED
+    finally:
+        reporter.close()
+    return EXIT_ERROR if reporter.report.state == "Failed" else 0
+
+
+@contextlib.contextmanager
+def _told(reporter: Reporter) -> Iterator[None]:
+    """What ends the run, written into the report; a bug also to stderr."""
+    try:
+        yield
+    except WorkloadError as error:
+        reporter.update(state="Failed", reason=error.reason, message=str(error))
+        raise
+    except Terminated:
+        reporter.update(state="Failed", reason="Terminated", message="ended by SIGTERM before the work was done")
+        raise
+    except Exception as error:  # noqa: BLE001 - the last stop: whatever it is must be told and shown
+        traceback.print_exc()
+        reporter.update(state="Failed", reason="Error", message=f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Callable[[Callable[[int, FrameType | None], None]], Any]]:
+    """SIGTERM handled from the start: before the task is known it simply ends the run."""
+
+    def at_once(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, at_once)
+    try:
+        yield lambda handler: signal.signal(signal.SIGTERM, handler)
+    finally:
+        signal.signal(signal.SIGTERM, before)
