@@ -1,0 +1,207 @@
+"""Server-side apply: merging a manager's intent into an object, conflicts, and the pruning of what it dropped.
+
+Follows structured-merge-diff. Called by `writes` for PATCH requests with an apply body, and for the bookkeeping of
+plain writes (`track_update`).
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ApiError
+from .field_sets import (
+    Path,
+    changed_paths,
+    decode,
+    element,
+    encode,
+    entry_of,
+    is_owned_by,
+    mergeable,
+    owned_values,
+    shown,
+)
+from .field_types import ListLayout, Schema, child, is_atomic_map, items, list_layout
+from .objects import Obj, clone, meta
+
+_TAKEN_META = ("labels", "annotations", "finalizers", "ownerReferences")
+
+
+@dataclass(frozen=True)
+class Applier:
+    """Who applies, to which part of the object, in which version."""
+
+    manager: str
+    subresource: str
+    api_version: str
+    force: bool = False
+
+
+def _merge_keyed(live: list[Any], wanted: list[Any], schema: Schema, layout: ListLayout) -> list[Any]:
+    inner = items(schema)
+    merged = list(live)
+    places = {element(item, layout): index for index, item in enumerate(merged)}
+    for item in wanted:
+        index = places.get(element(item, layout))
+        if index is None:
+            merged.append(item)
+        else:
+            merged[index] = _merge(merged[index], item, inner)
+    return merged
+
+
+def _merge(live: Any, wanted: Any, schema: Schema) -> Any:
+    if isinstance(wanted, dict) and isinstance(live, dict) and not is_atomic_map(schema):
+        merged = dict(live)
+        for key, value in wanted.items():
+            merged[key] = _merge(live.get(key), value, child(schema, key))
+        return merged
+    if isinstance(wanted, list) and isinstance(live, list):
+        layout = list_layout(schema)
+        if mergeable(wanted, layout) and mergeable(live, layout):
+            return _merge_keyed(live, wanted, schema, layout)
+        if layout.kind == "set":
+            return live + [item for item in wanted if item not in live]
+    return wanted
+
+
+def _without(value: Any, path: Path, schema: Schema) -> Any:
+    """`value` less what lies at `path`; containers left empty by that go too (the result is then None)."""
+    head, rest = path[0], path[1:]
+    if head.startswith("f:"):
+        key = head[2:]
+        if not isinstance(value, dict) or key not in value:
+            return value
+        left = _without(value[key], rest, child(schema, key)) if rest else None
+        kept = {name: item for name, item in value.items() if name != key}
+        if left is not None:
+            kept[key] = left
+        return kept or None
+    if not isinstance(value, list):
+        return value
+    layout = list_layout(schema)
+    if layout.kind == "map" and not mergeable(value, layout):
+        return value
+    out = []
+    for item in value:
+        if element(item, layout) != head:
+            out.append(item)
+        elif rest:
+            left = _without(item, rest, items(schema))
+            out += [] if left is None else [left]
+    return out or None
+
+
+def _ownable(config: Obj, live: Obj | None) -> Obj:
+    kept = {key: value for key, value in config.items() if key not in ("apiVersion", "kind", "metadata")}
+    if live is not None and not meta(config):
+        return kept
+    kept["metadata"] = {key: value for key, value in meta(config).items() if key in _TAKEN_META}
+    return kept
+
+
+def without_nulls(value: Any) -> Any:
+    """`value` less its null fields: an intent says nothing by a null."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def _conflict(found: list[tuple[str, Path]]) -> ApiError:
+    causes: list[Obj] = [
+        {"reason": "FieldManagerConflict", "message": f'conflict with "{who}"', "field": shown(path)}
+        for who, path in found
+    ]
+    said = [f"{cause['message']}: {cause['field']}" for cause in causes]
+    count = "1 conflict" if len(said) == 1 else f"{len(said)} conflicts"
+    return ApiError(409, "Conflict", f"Apply failed with {count}: " + "; ".join(said), {"causes": causes})
+
+
+def first_apply(config: Obj, schema: Schema, applier: Applier) -> list[Obj]:
+    """The managedFields of an object that is created by an apply."""
+    paths = owned_values(_ownable(config, None), schema)
+    return [entry_of(applier.manager, "Apply", applier.subresource, applier.api_version, paths)]
+
+
+def apply(live: Obj, config: Obj, schema: Schema, applier: Applier) -> Obj:
+    """What `live` becomes when `config` is applied to it, managedFields included.
+
+    Raises a 409 that names the other managers and their fields, unless the apply is forced.
+    """
+    intent = _ownable(config, live)
+    wanted = owned_values(intent, schema)
+    merged: Obj = _merge(live, intent, schema)
+    changed = changed_paths(owned_values(live, schema), owned_values(merged, schema))
+    entries, previous, conflicts = [], set[Path](), list[tuple[str, Path]]()
+    for entry in meta(live).get("managedFields") or []:
+        paths = decode(entry["fieldsV1"])
+        if is_owned_by(entry, applier.manager, "Apply", applier.subresource):
+            previous = paths
+            continue
+        lost = paths & changed
+        conflicts += [(entry["manager"], path) for path in sorted(lost)]
+        if paths - lost:
+            entries.append((entry, paths - lost))
+    if conflicts and not applier.force:
+        raise _conflict(conflicts)
+    held = set[Path]().union(*(paths for _, paths in entries))
+    merged = _prune(merged, previous - set(wanted), held | set(wanted), schema)
+    kept = [{**entry, "fieldsV1": _encoded(entry, paths)} for entry, paths in entries]
+    mine = entry_of(applier.manager, "Apply", applier.subresource, applier.api_version, wanted)
+    merged["metadata"] = {**meta(merged), "managedFields": [mine, *kept] if wanted else kept}
+    return clone(merged)  # type: ignore[no-any-return]
+
+
+def _encoded(entry: Obj, paths: set[Path]) -> Obj:
+    """The FieldsV1 of `paths`; the entry's own when nothing was taken from it."""
+    return entry["fieldsV1"] if decode(entry["fieldsV1"]) == paths else encode(paths)
+
+
+def _names_its_element(path: Path) -> bool:
+    """Whether the path is one of the keys by which its list element is known."""
+    return len(path) > 1 and path[-2].startswith("k:") and path[-1][2:] in json.loads(path[-2][2:])
+
+
+def _prune(merged: Obj, dropped: set[Path], held: set[Path], schema: Schema) -> Obj:
+    # Shortest first: an element goes as a whole, before its fields are looked for.
+    for path in sorted(dropped - held, key=len):
+        # An element, or a map, in which somebody still owns something stays, under its keys.
+        if not _names_its_element(path) and not any(other[: len(path)] == path for other in held):
+            merged = _without(merged, path, schema) or {}
+    return merged
+
+
+def track_update(old: Obj | None, new: Obj, schema: Schema, writer: Applier) -> None:
+    """Note in `new` that `writer` made the difference to `old` by a plain write (create, update or patch)."""
+    before = owned_values(old, schema) if old else {}
+    after = owned_values(new, schema)
+    changed = changed_paths(before, after)
+    gone = before.keys() - after.keys()
+    entries, mine = [], set[Path]()
+    for entry in (meta(old).get("managedFields") if old else None) or []:
+        own = is_owned_by(entry, writer.manager, "Update", writer.subresource)
+        if not own and not changed and not gone:
+            entries.append(entry)
+            continue
+        paths = decode(entry["fieldsV1"])
+        left = paths - gone if own else paths - gone - changed
+        if own:
+            mine = left
+        elif left:
+            entries.append({**entry, "fieldsV1": _encoded(entry, left)})
+    if mine | changed:
+        entries.append(entry_of(writer.manager, "Update", writer.subresource, writer.api_version, mine | changed))
+    new["metadata"]["managedFields"] = entries
+
+
+def same_intent(first: Obj, second: Obj) -> bool:
+    """Whether two objects differ in nothing but resourceVersion and the times in managedFields."""
+
+    def essence(obj: Obj) -> str:
+        entries = [{**entry, "time": ""} for entry in meta(obj).get("managedFields") or []]
+        bare = {**meta(obj), "resourceVersion": "", "managedFields": sorted(entries, key=json.dumps)}
+        return json.dumps({**obj, "metadata": bare}, sort_keys=True)
+
+    return essence(first) == essence(second)
