@@ -67,10 +67,10 @@ progressSeconds: {{ .Values.progressSeconds | toJson }}
 {{- define "reasoner-operator.rules" -}}
 - apiGroups: [reasoner.dev]
   resources: [curationjobs, verifiertrainings, grporuns]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch]
 - apiGroups: [reasoner.dev]
   resources: [curationjobs/status, verifiertrainings/status, grporuns/status]
-  verbs: [get, patch, update]
+  verbs: [patch]
 # Children block their owner's deletion: clusters that enforce it ask for the right to set the owner's finalizers.
 - apiGroups: [reasoner.dev]
   resources: [curationjobs/finalizers, verifiertrainings/finalizers, grporuns/finalizers]
@@ -82,12 +82,12 @@ progressSeconds: {{ .Values.progressSeconds | toJson }}
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [services, configmaps]
+  resources: [configmaps, services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}

@@ -1,0 +1,400 @@
+"""The Helm chart: what it installs, what it grants, what it refuses."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import helm_python as helm
+import kubernetes_validate
+import pytest
+import typer
+import yaml
+
+from reasoner_api.common import Compute
+from reasoner_operator import cli, cluster, handlers
+from reasoner_operator.settings import Settings, load_settings
+from support.helm import CHART, CRD, NAMESPACE, RELEASE, leaves, only, refusal, render, templates
+
+ROOT = CHART.parents[1]
+#: Maps that are handed on whole: their content is Kubernetes' business.
+WHOLE = frozenset({"resources", "podSecurityContext", "securityContext", "nodeSelector"})
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+#: Every value set to something other than its default.
+ALL_VALUES: dict[str, Any] = {
+    "nameOverride": "reasoner",
+    "fullnameOverride": "reasoner-team-a",
+    "commonLabels": {"team": "a"},
+    "image": {"repository": "registry.example/operator", "tag": "1.2.3", "digest": DIGEST, "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "workloads": {
+        "imagePullPolicy": "Always",
+        "images": {
+            name: {"repository": f"registry.example/{name}", "tag": "1.2.3", "digest": digest}
+            for name, digest in (("curation", ""), ("trainer", ""), ("vllm", DIGEST))
+        },
+    },
+    "profiles": {
+        "h100x8": {
+            "nodes": 4,
+            "gpusPerNode": 8,
+            "resources": {"requests": {"cpu": "64", "memory": "800Gi"}, "limits": {"memory": "800Gi"}},
+            "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "affinity": {"nodeAffinity": {}},
+            "priorityClassName": "research",
+            "env": [{"name": "NCCL_IB_HCA", "value": "mlx5"}],
+            "envFrom": [{"configMapRef": {"name": "nccl"}}],
+            "volumes": [{"name": "cache", "persistentVolumeClaim": {"claimName": "cache"}}],
+            "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+            "serviceAccountName": "trainer",
+            "image": "registry.example/trainer:rdma",
+            "imagePullSecrets": [{"name": "registry"}],
+            "labels": {"team": "a"},
+            "annotations": {"k8s.v1.cni.cncf.io/networks": "rdma"},
+        },
+        "cpu": {},
+    },
+    "resyncSeconds": 1000000,
+    "progressSeconds": 0.5,
+    "watchNamespaces": ["team-a", "123"],
+    "rbac": {"create": True, "scan": False, "aggregate": False},
+    "crds": {"install": True, "keep": False},
+    "serviceAccount": {"create": True, "name": "reasoner", "annotations": {"example.com/role": "reasoner"}},
+    "logFormat": "text",
+    "healthPort": 9090,
+    "extraArgs": ["--pod-access=direct"],
+    "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
+    "resources": {"requests": {"cpu": 1, "memory": "256Mi"}},
+    "podAnnotations": {"example.com/note": "operator"},
+    "podLabels": {"example.com/tier": "control"},
+    "podSecurityContext": {"runAsNonRoot": True, "runAsUser": 1000},
+    "securityContext": {"readOnlyRootFilesystem": True},
+    "terminationGracePeriodSeconds": 60,
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "tolerations": [{"key": "control-plane", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+}
+
+RENDERINGS: dict[str, dict[str, Any]] = {
+    "no value set": {},
+    "every value set": ALL_VALUES,
+    "two namespaces": {"watchNamespaces": ["team-a", "team-b"]},
+    "no right at cluster level": {"watchNamespaces": ["team-a"], "rbac": {"scan": False, "aggregate": False}},
+    "somebody else's roles, service account and CRDs": {
+        "rbac": {"create": False, "aggregate": False},
+        "serviceAccount": {"create": False},
+        "crds": {"install": False},
+    },
+}
+
+READ = ["get", "list", "watch"]
+MANAGE = [*READ, "create", "patch", "delete"]
+KINDS = ["curationjobs", "verifiertrainings", "grporuns"]
+
+
+def rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, list[str]]:
+    return {"apiGroups": [group], "resources": resources, "verbs": verbs}
+
+
+#: All that the operator may do where it serves custom resources.
+SERVE = [
+    rule("reasoner.dev", KINDS, READ),
+    rule("reasoner.dev", [f"{kind}/status" for kind in KINDS], ["patch"]),
+    rule("reasoner.dev", [f"{kind}/finalizers" for kind in KINDS], ["update"]),
+    rule("batch", ["jobs"], MANAGE),
+    rule("apps", ["deployments"], MANAGE),
+    rule("", ["configmaps", "services"], MANAGE),
+    rule("", ["pods"], READ),
+    rule("", ["events"], ["create"]),
+]
+SCAN_CRDS = rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["list", "watch"])
+SCAN_NAMESPACES = rule("", ["namespaces"], ["list", "watch"])
+CLUSTER_ROLE = f"{NAMESPACE}-{RELEASE}"
+
+#: Values, and the rules that the operator's service account is bound to by them, by namespace (None: everywhere).
+GRANTS: dict[str, tuple[dict[str, Any], dict[str | None, list[dict[str, list[str]]]]]] = {
+    "all namespaces": ({}, {None: [*SERVE, SCAN_CRDS]}),
+    "all namespaces, no scan": ({"rbac": {"scan": False}}, {None: SERVE}),
+    "two namespaces": (
+        {"watchNamespaces": ["a", "b"]},
+        {"a": SERVE, "b": SERVE, None: [SCAN_CRDS, SCAN_NAMESPACES]},
+    ),
+    "two namespaces, no scan": ({"watchNamespaces": ["a", "b"], "rbac": {"scan": False}}, {"a": SERVE, "b": SERVE}),
+    "roles made elsewhere": ({"rbac": {"create": False}}, {}),
+}
+
+#: Wrong values, and what of them the refusal must name.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a misspelt value": ({"watchNamespace": ["a"]}, "'watchNamespace' not allowed"),
+    "a misspelt value below": ({"rbac": {"creates": True}}, "at '/rbac': additional properties 'creates'"),
+    "a namespace that cannot be": ({"watchNamespaces": ["Team A"]}, "at '/watchNamespaces/0'"),
+    "a namespace named twice": ({"watchNamespaces": ["a", "a"]}, "at '/watchNamespaces'"),
+    "an unknown pull policy": ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy'"),
+    "an unknown image": ({"workloads": {"images": {"solver": {}}}}, "'solver' not allowed"),
+    "an unknown field of a profile": ({"profiles": {"h100": {"gpus": 8}}}, "at '/profiles/h100'"),
+    "too many GPUs in a profile": ({"profiles": {"h100": {"gpusPerNode": 99}}}, "at '/profiles/h100/gpusPerNode'"),
+    "a profile's quantity as a number": (
+        {"profiles": {"h100": {"resources": {"requests": {"cpu": 64}}}}},
+        "at '/profiles/h100/resources/requests/cpu'",
+    ),
+    "text for a truth value": ({"crds": {"install": "no"}}, "at '/crds/install'"),
+    "a tag in the digest's place": ({"image": {"digest": "v1"}}, "at '/image/digest'"),
+    "a privileged port": ({"healthPort": 80}, "at '/healthPort'"),
+    "an unknown log format": ({"logFormat": "logfmt"}, "at '/logFormat'"),
+    "progress read without a pause": ({"progressSeconds": 0}, "at '/progressSeconds'"),
+}
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.37"])
+@pytest.mark.parametrize("values", RENDERINGS.values(), ids=RENDERINGS)
+def test_every_object_is_one_that_kubernetes_knows(values: dict[str, Any], version: str) -> None:
+    for item in render(values):
+        kubernetes_validate.validate(item, version, strict=True)
+
+
+@pytest.mark.parametrize("values", RENDERINGS.values(), ids=RENDERINGS)
+def test_helm_lint_has_nothing_to_say(values: dict[str, Any]) -> None:
+    report = helm.lint(CHART, values, strict=True, kube_version="v1.29.0")
+    # Severity 1 is an information; the chart has no icon.
+    assert [item for item in report["messages"] if item["severity"] > 1] == []
+    assert report["errors"] == []
+
+
+@pytest.mark.parametrize("values", RENDERINGS.values(), ids=RENDERINGS)
+def test_no_object_is_made_twice(values: dict[str, Any]) -> None:
+    made = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in render(values)]
+    assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize(("values", "expected"), GRANTS.values(), ids=GRANTS)
+def test_the_operator_may_do_this_and_no_more(
+    values: dict[str, Any], expected: dict[str | None, list[dict[str, list[str]]]]
+) -> None:
+    objects = render(values)
+    account = only(objects, "ServiceAccount")["metadata"]
+    granted = {}
+    for binding in (item for item in objects if item["kind"] in ("RoleBinding", "ClusterRoleBinding")):
+        subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": NAMESPACE}
+        assert binding["subjects"] == [subject]
+        namespace = binding["metadata"].get("namespace")
+        (role,) = (
+            item
+            for item in objects
+            if item["kind"] == binding["roleRef"]["kind"]
+            and item["metadata"]["name"] == binding["roleRef"]["name"]
+            and item["metadata"].get("namespace") == namespace
+        )
+        granted[namespace] = role["rules"]
+    assert granted == expected
+
+
+def test_users_of_the_built_in_roles_get_the_custom_resources() -> None:
+    objects = render()
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    found = {}
+    for name in ("reasoner-view", "reasoner-edit"):
+        role = only(objects, "ClusterRole", name)
+        labels = {key.removeprefix(prefix) for key in role["metadata"]["labels"] if key.startswith(prefix)}
+        found[name] = (labels, role["rules"])
+    assert found == {
+        "reasoner-view": (
+            {"view", "edit", "admin", "cluster-reader"},
+            [
+                rule("reasoner.dev", KINDS, READ),
+                rule("reasoner.dev", [f"{kind}/status" for kind in KINDS], ["get"]),
+            ],
+        ),
+        "reasoner-edit": (
+            {"edit", "admin"},
+            [rule("reasoner.dev", KINDS, [*READ, "create", "delete", "deletecollection", "patch", "update"])],
+        ),
+    }
+
+
+def test_the_operator_is_granted_what_its_code_touches() -> None:
+    verbs = {resource: item["verbs"] for item in SERVE for resource in item["resources"]}
+    assert set(cluster.PLURALS.values()) == {name for name in verbs if "/" not in name}
+    for _, _, plural in handlers.CHILDREN:
+        assert {"list", "watch"} <= set(verbs[plural])
+
+
+@pytest.mark.parametrize(("values", "expected"), REFUSED.values(), ids=REFUSED)
+def test_a_wrong_value_is_refused_by_name(values: dict[str, Any], expected: str) -> None:
+    assert expected in refusal(values)
+    with pytest.raises(helm.HelmValuesError, match=re.escape(expected)):
+        render(values)
+
+
+def test_the_default_values_and_all_values_are_taken() -> None:
+    assert refusal({}) == ""
+    assert refusal(ALL_VALUES) == ""
+
+
+def test_the_operators_pod_is_locked_down() -> None:
+    deployment = only(render(), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"name": "PYTHONSAFEPATH", "value": "1"} in container["env"]
+    assert container["resources"] == {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/healthz", "port": "health"}
+    assert container["ports"] == [{"name": "health", "containerPort": 8080}]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param(
+            {}, {"namespace": (), "health_port": 8080, "log_format": "json", "pod_access": None}, id="default"
+        ),
+        pytest.param(
+            ALL_VALUES,
+            {"namespace": ("team-a", "123"), "health_port": 9090, "log_format": "text", "pod_access": "direct"},
+            id="all",
+        ),
+    ],
+)
+def test_the_operator_understands_its_command_line(values: dict[str, Any], expected: dict[str, Any]) -> None:
+    (container,) = only(render(values), "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["reasoner"]
+    name, *arguments = container["args"]
+    command = typer.main.get_command(cli.app)
+    parsed = command.get_command(command.make_context("reasoner", [name]), name).make_context(name, arguments).params
+    assert parsed.pop("settings") == Path("/etc/reasoner-operator/settings.yaml")
+    found = {key: tuple(value or ()) if key == "namespace" else value for key, value in parsed.items()}
+    assert found == {"kubeconfig": None, **expected}
+    assert {"name": "settings", "mountPath": "/etc/reasoner-operator", "readOnly": True} in container["volumeMounts"]
+
+
+def settings_of(values: dict[str, Any], folder: Path) -> Settings:
+    config_map = only(render(values), "ConfigMap")
+    path = folder / "settings.yaml"
+    path.write_text(config_map["data"]["settings.yaml"])
+    return load_settings(path)
+
+
+def test_the_default_values_are_the_operators_own_defaults(tmp_path: Path) -> None:
+    assert settings_of({}, tmp_path) == Settings()
+
+
+def test_the_operator_reads_the_values_as_they_were_meant(tmp_path: Path) -> None:
+    assert settings_of(ALL_VALUES, tmp_path).wire() == {
+        "images": {
+            "curation": "registry.example/curation:1.2.3",
+            "trainer": "registry.example/trainer:1.2.3",
+            "vllm": f"registry.example/vllm@{DIGEST}",
+        },
+        "imagePullPolicy": "Always",
+        "profiles": ALL_VALUES["profiles"],
+        "resyncSeconds": 1000000.0,
+        "progressSeconds": 0.5,
+    }
+
+
+def test_a_profile_has_the_fields_of_compute() -> None:
+    with helm.Chart.load(CHART) as chart:
+        assert chart.schema is not None
+        profile = chart.schema["definitions"]["profile"]["properties"]
+    # A profile names no other profile.
+    assert set(profile) == set(Compute.model_json_schema()["properties"]) - {"profile"}
+    assert set(profile) == set(ALL_VALUES["profiles"]["h100x8"])
+
+
+def test_a_change_of_settings_restarts_the_operator_and_nothing_else_does() -> None:
+    def checksum(values: dict[str, Any]) -> str:
+        template = only(render(values), "Deployment")["spec"]["template"]
+        return str(template["metadata"]["annotations"]["checksum/settings"])
+
+    assert checksum({"profiles": {"cpu": {}}}) != checksum({})
+    assert checksum({"rbac": {"scan": False}}) == checksum({})
+
+
+def test_the_charts_crds_are_the_contracts() -> None:
+    contract = {path.name: path.read_text() for path in (ROOT / "crds").glob("*.yaml")}
+    copied = {path.name: path.read_text() for path in (CHART / "files/crds").glob("*.yaml")}
+    assert sorted(contract) == sorted(f"{plural}.reasoner.dev.yaml" for plural in KINDS)
+    assert copied == contract
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_crds_are_installed_as_they_are(keep: bool) -> None:
+    installed = [item for item in render({"crds": {"keep": keep}}) if item["kind"] == CRD]
+    for item in installed:
+        metadata = item["metadata"]
+        assert metadata.pop("labels")["app.kubernetes.io/managed-by"] == "Helm"
+        assert metadata.pop("annotations", {}) == ({"helm.sh/resource-policy": "keep"} if keep else {})
+    contract = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))]
+    assert installed == contract
+
+
+def test_crds_can_be_left_to_others() -> None:
+    assert [item for item in render({"crds": {"install": False}}) if item["kind"] == CRD] == []
+
+
+def test_each_value_is_tested_and_documented() -> None:
+    defaults = sorted(leaves(yaml.safe_load((CHART / "values.yaml").read_text()), WHOLE))
+    handed_on = WHOLE | {key for key in defaults if "." not in key} | {"serviceAccount.annotations"}
+    assert sorted(leaves(ALL_VALUES, frozenset(handed_on))) == defaults
+    readme = (CHART / "README.md").read_text()
+    assert sorted(re.findall(r"^\| `([\w.]+)` \|", readme, re.MULTILINE)) == defaults
+
+
+def test_the_chart_carries_the_projects_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    with helm.Chart.load(CHART) as chart:
+        assert (chart.metadata["appVersion"], chart.version) == (project["version"], project["version"])
+        listed = yaml.safe_load(chart.metadata["annotations"]["artifacthub.io/crds"])
+    crds = [item for item in render() if item["kind"] == CRD]
+    assert {(item["name"], item["kind"], item["version"]) for item in listed} == {
+        (item["metadata"]["name"], item["spec"]["names"]["kind"], item["spec"]["versions"][0]["name"]) for item in crds
+    }
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "name"),
+    [
+        ("reasoner-operator", {}, "reasoner-operator"),
+        ("team-a", {}, "team-a-reasoner-operator"),
+        ("team-a", {"nameOverride": "reasoner"}, "team-a-reasoner"),
+        ("team-a", {"fullnameOverride": "reasoner"}, "reasoner"),
+    ],
+)
+def test_names_come_from_the_release(release: str, values: dict[str, Any], name: str) -> None:
+    objects = render(values, release)
+    assert only(objects, "Deployment")["metadata"]["name"] == name
+    assert only(objects, "ServiceAccount")["metadata"]["name"] == name
+    assert only(objects, "ClusterRoleBinding")["metadata"]["name"] == f"{NAMESPACE}-{name}"
+
+
+def test_the_package_installs_the_same(tmp_path: Path) -> None:
+    archive = Path(helm.package(CHART, destination=tmp_path))
+    with helm.Chart.load(CHART) as chart:
+        assert archive.name == f"reasoner-operator-{chart.version}.tgz"
+    assert render(chart=archive) == render()
+
+
+def test_the_notes_say_what_to_do_next() -> None:
+    def notes(values: dict[str, Any]) -> str:
+        return templates(values)[f"{CHART.name}/templates/NOTES.txt"]
+
+    assert f"kubectl -n {NAMESPACE} rollout status deployment/{RELEASE}" in notes({})
+    assert "kubectl apply -f crds/samples/" in notes({})
+    assert "kubectl -n team-a get reasoner" in notes({"watchNamespaces": ["team-a"]})
+    assert "kubectl apply --server-side -f crds/" in notes({"crds": {"install": False}})
