@@ -66,7 +66,7 @@ class Source(Model):
     """File with one row a question: `s3://`, `file://` or `http(s)://`."""
     format: Literal["jsonl", "parquet"] = "jsonl"
     """Format of the file."""
-    columns: Columns = Field(default_factory=Columns)
+    columns: Columns = Columns()
     """Names of the columns."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Rows to take from the start; all when absent."""
@@ -121,7 +121,7 @@ class ModelEndpoint(Model):
     """Completion tokens at most."""
     timeout_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 120.0
     """Seconds until a request counts as failed and is tried again."""
-    price: Price = Field(default_factory=Price)
+    price: Price = Price()
     """Price of its tokens, for `.status.usage` and the budget."""
 
 
@@ -177,17 +177,17 @@ class CurationWork(Model):
 
     source: Source
     """What to start from."""
-    recrawl: Recrawl = Field(default_factory=Recrawl)
+    recrawl: Recrawl = Recrawl()
     """How pages are fetched."""
     models: Models
     """The models that extract, annotate, solve and judge."""
-    filters: Filters = Field(default_factory=Filters)
+    filters: Filters = Filters()
     """What is dropped."""
     shards: Annotated[int, Field(ge=1, le=10000)] = 1
     """Parts that the source is split into, each the work of one pod."""
-    budget: Budget = Field(default_factory=Budget)
+    budget: Budget = Budget()
     """Limits of money and tokens."""
-    split: Split = Field(default_factory=Split)
+    split: Split = Split()
     """Train and test split."""
     storage: Storage
     """Where artifacts go."""
@@ -207,9 +207,9 @@ class CurationJobSpec(CurationWork):
     """Whether the work is paused; mutable."""
     parallelism: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Pods at one time; all shards at once when absent; mutable."""
-    compute: Compute = Field(default_factory=Compute)
+    compute: Compute = Compute()
     """Where and on what the pods run."""
-    scheduling: Scheduling = Field(default_factory=Scheduling)
+    scheduling: Scheduling = Scheduling()
     """How the work is queued and retried."""
 
 

@@ -162,15 +162,15 @@ class GRPOWork(Model):
 
     base_model: BaseModelName
     """Model to start from (the paper: Qwen/Qwen2.5-7B and others, without SFT before)."""
-    reward: Reward = Field(default_factory=Reward)
+    reward: Reward = Reward()
     """The reward."""
-    grpo: GRPOSettings = Field(default_factory=GRPOSettings)
+    grpo: GRPOSettings = GRPOSettings()
     """Training settings."""
-    rollout: Rollout = Field(default_factory=Rollout)
+    rollout: Rollout = Rollout()
     """How responses are generated."""
-    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    checkpoint: CheckpointSettings = CheckpointSettings()
     """What is kept to resume from."""
-    evaluation: GRPOEvaluation = Field(default_factory=GRPOEvaluation)
+    evaluation: GRPOEvaluation = GRPOEvaluation()
     """What is measured before and after."""
     storage: Storage
     """Where artifacts and checkpoints go."""
@@ -185,9 +185,9 @@ class GRPORunSpec(GRPOWork):
     """What judges the answers."""
     suspend: bool = False
     """Whether training is paused; mutable."""
-    compute: Compute = Field(default_factory=Compute)
+    compute: Compute = Compute()
     """Where and on what the training pods run."""
-    scheduling: Scheduling = Field(default_factory=Scheduling)
+    scheduling: Scheduling = Scheduling()
     """How the work is queued and retried."""
 
 

@@ -27,7 +27,7 @@ class RunReport(Open):
     """A sentence for people: what is being done, or why it failed and what to do."""
     complete: bool = False
     """Whether this report speaks for the whole run and not for a shard alone."""
-    progress: Progress = Field(default_factory=Progress)
+    progress: Progress = Progress()
     """How far it is."""
     stages: list[StageCount] = Field(default_factory=list)
     """The funnel so far."""

@@ -91,7 +91,7 @@ class Serving(Model):
     """More arguments of the server, for example `--max-model-len=4096`."""
     image: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     """Image of the server in place of the operator's default for the engine."""
-    resources: Resources = Field(default_factory=Resources)
+    resources: Resources = Resources()
     """Requests and limits of the server's container."""
     profile: Annotated[str, Field(min_length=1, max_length=63)] | None = None
     """Compute profile of the server's pods."""
@@ -102,11 +102,11 @@ class VerifierWork(Model):
 
     base_model: BaseModelName
     """Model to start from (the paper: Qwen/Qwen2.5-Math-1.5B)."""
-    training: SFTTraining = Field(default_factory=SFTTraining)
+    training: SFTTraining = SFTTraining()
     """Training settings."""
-    evaluation: VerifierEvaluation = Field(default_factory=VerifierEvaluation)
+    evaluation: VerifierEvaluation = VerifierEvaluation()
     """How it is measured, and what it must reach to be served."""
-    prompt: VerifierPrompt = Field(default_factory=VerifierPrompt)
+    prompt: VerifierPrompt = VerifierPrompt()
     """Prompt template and decision markers."""
     storage: Storage
     """Where artifacts and checkpoints go."""
@@ -117,13 +117,13 @@ class VerifierTrainingSpec(VerifierWork):
 
     dataset: DatasetRef
     """Rows of question, ground truth, student answer, verdict and reasoning."""
-    serving: Serving = Field(default_factory=Serving)
+    serving: Serving = Serving()
     """How it is served; mutable."""
     suspend: bool = False
     """Whether training is paused; mutable."""
-    compute: Compute = Field(default_factory=Compute)
+    compute: Compute = Compute()
     """Where and on what the training pods run."""
-    scheduling: Scheduling = Field(default_factory=Scheduling)
+    scheduling: Scheduling = Scheduling()
     """How the work is queued and retried."""
 
 

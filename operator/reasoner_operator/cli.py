@@ -48,6 +48,8 @@ def _set_up_logging(log_format: str) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # One line for every event handled says nothing; what the reconciler does with it, it logs itself.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
 
 
 def _kubeconfig(given: Path | None) -> Path | None:

@@ -54,6 +54,20 @@ class Access:
     pods: Literal["direct", "proxy"] = "direct"
 
 
+@dataclass(frozen=True)
+class Connection:
+    """What it takes to speak to the API server."""
+
+    server: str
+    ca_path: str | None
+    insecure: bool
+    certificate_path: str | None
+    private_key_path: str | None
+    scheme: str | None
+    token: str | None
+    proxy_url: str | None
+
+
 class Cluster:
     """One connection to the API server. Use as an async context manager."""
 
@@ -73,6 +87,22 @@ class Cluster:
     async def __aexit__(self, *_: object) -> None:
         await self._pods.close()
         await self._api.close()
+
+    async def connection(self) -> Connection:
+        """The way to the API server, with a token that is valid now."""
+        configuration = self._api.configuration
+        header = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        scheme, _, token = (header or "").partition(" ")
+        return Connection(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            scheme=scheme or None,
+            token=token or None,
+            proxy_url=configuration.proxy,
+        )
 
     async def get(self, api_version: str, kind: str, namespace: str, name: str) -> Object | None:
         """The object, or None where there is none of that name."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import kopf
 
 from reasoner_api import GROUP, VERSION
 from reasoner_api.crd import KINDS
+from reasoner_operator.cluster import Connection
 from reasoner_operator.naming import LABEL_KIND, LABEL_MANAGED_BY, LABEL_NAME, MANAGER
 from reasoner_operator.seen import Key
 
@@ -16,12 +18,20 @@ from reasoner_operator.seen import Key
 CHILDREN = (("batch", "v1", "jobs"), ("", "v1", "pods"), ("apps", "v1", "deployments"))
 
 
-def register(registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None]) -> None:
-    """Watch the three kinds and their children; `enqueue` is called with the key that an event concerns.
+def register(
+    registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None], connect: Callable[[], Awaitable[Connection]]
+) -> None:
+    """Watch the three kinds and their children; `enqueue` is called with the key that an event concerns. `connect`
+    lends kopf the client's own way to the API server, so that a kubeconfig works for both or for neither.
 
     Only raw events are handled: they need neither finalizers nor annotations, and an object can be deleted while
     the operator is away.
     """
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(**asdict(await connect()))
+
     for kind in KINDS.values():
 
         @kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=f"{kind.plural}-changed")

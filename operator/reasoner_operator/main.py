@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from dataclasses import dataclass
 
@@ -35,9 +34,6 @@ class Options:
 
 async def operate(options: Options) -> None:
     """Run the operator until SIGTERM or SIGINT."""
-    if options.access.kubeconfig is not None:
-        # kopf keeps a connection of its own, and finds its way by this variable.
-        os.environ["KUBECONFIG"] = str(options.access.kubeconfig)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,14 +53,14 @@ async def operate(options: Options) -> None:
                 group.create_task(queue.run()),
                 group.create_task(_resync(reconciler, queue, options)),
             ]
-            await _watch(queue, options, stop)
+            await _watch(cluster, queue, options, stop)
             for task in background:
                 task.cancel()
 
 
-async def _watch(queue: Queue, options: Options, stop: asyncio.Event) -> None:
+async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio.Event) -> None:
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, queue.add)
+    handlers.register(registry, queue.add, cluster.connection)
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = EXIT_SECONDS
     settings.peering.standalone = True

@@ -31,7 +31,7 @@ class Images(Model):
 class Settings(Model):
     """What the platform team decides once for all objects."""
 
-    images: Images = Field(default_factory=Images)
+    images: Images = Images()
     """Default images."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """Pull policy of every container."""

@@ -14,6 +14,10 @@ from reasoner_operator.seen import Key, Object, Patch, Plan, Seen, Target
 from reasoner_operator.status import State, conditions, merged, notes, progress_text, reports, timestamp
 
 
+#: Characters of a message that fit a column of `kubectl get`.
+DISPLAY_LENGTH = 60
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How the run stands, and what its pods say."""
@@ -98,6 +102,8 @@ def common_status(seen: Seen, outcome: Outcome, now: datetime) -> dict[str, Any]
         else:
             progress["display"] = progress_text(report.progress)
         status["progress"] = progress
+    elif state.phase in ("Pending", "Waiting"):
+        status["progress"] = {"percent": 0, "display": state.message[:DISPLAY_LENGTH]}
     elif "progress" in old:
         status["progress"] = old["progress"]
     if seen.job is not None:
