@@ -1,0 +1,207 @@
+"""The Job controller: pods for Jobs, their ends counted, the Job's status and conditions. Started by `cluster`.
+
+Reasons, messages and Events are those of kube-controller-manager."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from reasoner_local import conditions
+from reasoner_local.client import JOBS, PODS, Obj, now, seconds_since
+from reasoner_local.controllers import job_policy
+from reasoner_local.controllers.base import Controller, owner_keys
+from reasoner_local.controllers.job_pods import JobPods
+from reasoner_local.controllers.job_tally import Tally, indexed, limit_of
+from reasoner_local.informer import Hub, Key, controller_of
+
+_DEADLINE = "Job was active longer than specified deadline"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a Job ends."""
+
+    succeeded: bool
+    reason: str
+    message: str
+
+
+class JobController(Controller):
+    """Runs Jobs."""
+
+    component = "job-controller"
+
+    def __init__(self, hub: Hub, backoff: float = 10.0) -> None:
+        super().__init__(hub)
+        self.jobs = self.follow(JOBS)
+        self.pods = self.follow(PODS, owner_keys(JOBS))
+        self._tallies: dict[str, Tally] = {}
+        self._hands = JobPods(hub, self.events, backoff)
+
+    def start(self) -> None:
+        """Begin; pods that vanish from now on are counted from their last state."""
+        self.pods.handlers.append(self._vanished)
+        super().start()
+
+    def _vanished(self, old: Obj | None, new: Obj | None) -> None:
+        ref = controller_of(old) if old is not None and new is None else None
+        if old is None or ref is None or ref["uid"] not in self._tallies:
+            return
+        job = self.jobs.get((old["metadata"].get("namespace", ""), ref["name"]))
+        if job is not None:
+            self._tallies[ref["uid"]].count(job, old, gone=True)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One look at a Job."""
+        job = self.jobs.get(key)
+        if job is None:
+            live = {other["metadata"]["uid"] for other in self.jobs}
+            self._tallies = {uid: tally for uid, tally in self._tallies.items() if uid in live}
+            return None
+        if conditions.terminating(job):
+            return None
+        uid, pods = job["metadata"]["uid"], self.pods.owned_by(job)
+        if conditions.is_true(job, "Complete") or conditions.is_true(job, "Failed"):
+            self._tallies.pop(uid, None)
+            return await self._expire(job)
+        if uid not in self._tallies:
+            self._tallies[uid] = Tally.resumed(job, pods)
+        tally = self._tallies[uid]
+        for pod in pods:
+            tally.count(job, pod)
+        wait: float | None = None
+        ending = self._ending(job, tally, pods)
+        fresh: list[Obj] = []
+        if ending is not None:
+            fresh = await self._end(job, ending, pods, tally)
+        elif job["spec"].get("suspend"):
+            await self._hands.remove(job, [pod for pod in pods if conditions.active(pod)], tally)
+            fresh = [conditions.made("Suspended", True, "JobSuspended", "Job suspended")]
+        else:
+            if conditions.find(job, "Suspended"):
+                fresh = [conditions.made("Suspended", False, "JobResumed", "Job resumed")]
+            wait = await self._hands.manage(job, pods, tally)
+        job = await self._report(job, tally, fresh)
+        waits = [seconds for seconds in (wait, _time_left(job)) if seconds is not None]
+        return min(waits, default=None)
+
+    def _ending(self, job: Obj, tally: Tally, pods: list[Obj]) -> Ending | None:
+        for condition, succeeded in (("FailureTarget", False), ("SuccessCriteriaMet", True)):
+            if decided := conditions.find(job, condition):
+                return Ending(succeeded, decided["reason"], decided.get("message", ""))
+        spec = job["spec"]
+        if tally.verdict:
+            return Ending(False, "PodFailurePolicy", tally.verdict)
+        if tally.failed > limit_of(job) or _restarts(job, pods) > limit_of(job):
+            return Ending(False, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+        if (left := _time_left(job)) is not None and left <= 0:
+            return Ending(False, "DeadlineExceeded", _DEADLINE)
+        if len(tally.failed_indexes) > spec.get("maxFailedIndexes", 2**31):
+            message = "Job has exceeded the specified maximal number of failed indexes"
+            return Ending(False, "MaxFailedIndexesExceeded", message)
+        wanted = self._hands.completions(job)
+        if wanted is None:
+            done = tally.succeeded > 0 and not any(conditions.active(pod) for pod in pods)
+        else:
+            done = tally.succeeded + len(tally.failed_indexes - tally.completed) >= wanted
+        if done and tally.failed_indexes:
+            return Ending(False, "FailedIndexes", "Job has failed indexes")
+        if done:
+            return Ending(True, "CompletionsReached", "Reached expected number of succeeded pods")
+        return None
+
+    async def _end(self, job: Obj, ending: Ending, pods: list[Obj], tally: Tally) -> list[Obj]:
+        """Stop what still runs; the final condition stands only when every pod has ended."""
+        first, last = ("SuccessCriteriaMet", "Complete") if ending.succeeded else ("FailureTarget", "Failed")
+        fresh = [conditions.made(first, True, ending.reason, ending.message)]
+        running = [pod for pod in pods if not conditions.finished(pod)]
+        await self._hands.remove(job, [pod for pod in running if conditions.active(pod)], tally, ending.succeeded)
+        if not [pod for pod in self.pods.owned_by(job) if not conditions.finished(pod)]:
+            fresh.append(conditions.made(last, True, ending.reason, ending.message))
+        return fresh
+
+    async def _report(self, job: Obj, tally: Tally, fresh: list[Obj]) -> Obj:
+        """Write the status if it changed, and tell of transitions."""
+        old: Obj = job.get("status") or {}
+        status = _status(job, tally, fresh, self.pods.owned_by(job))
+        if status == old:
+            return job
+        gone = {field: None for field in old if field not in status}
+        job = await self.hub.patch(JOBS, job, {"status": {**status, **gone}}, "status")
+        before = {condition["type"]: condition["status"] for condition in old.get("conditions", [])}
+        for condition in fresh:
+            if before.get(condition["type"]) != condition["status"]:
+                await self._announce(job, condition)
+        return job
+
+    async def _announce(self, job: Obj, condition: Obj) -> None:
+        kind, message = condition["type"], condition.get("message", "")
+        if kind == "Complete":
+            await self.events.normal(job, "Completed", "Job completed")
+        elif kind == "Failed":
+            await self.events.warning(job, condition["reason"], message)
+        elif kind == "Suspended":
+            await self.events.normal(job, "Suspended" if condition["status"] == "True" else "Resumed", message)
+
+    async def _expire(self, job: Obj) -> float | None:
+        """Delete a finished Job when its time is over; returns the seconds it has left."""
+        ttl = job["spec"].get("ttlSecondsAfterFinished")
+        if ttl is None:
+            return None
+        end = conditions.find(job, "Complete") or conditions.find(job, "Failed") or {}
+        left = float(ttl - seconds_since(end["lastTransitionTime"]))
+        if left > 0:
+            return left
+        await self.hub.delete(JOBS, job)
+        return None
+
+
+def _status(job: Obj, tally: Tally, fresh: list[Obj], pods: list[Obj]) -> Obj:
+    """The Job's status; counts that are nought are left out, but for those that kubectl shows."""
+    old = job.get("status") or {}
+    running = [pod for pod in pods if conditions.active(pod)]
+    ending = [pod for pod in pods if conditions.terminating(pod) and not conditions.finished(pod)]
+    status: Obj = {
+        "active": len(running),
+        "ready": sum(conditions.ready(pod) for pod in running),
+        "terminating": len(ending),
+        "succeeded": tally.succeeded,
+        "failed": tally.failed,
+    }
+    status = {name: count for name, count in status.items() if count or name in ("ready", "terminating")}
+    if indexed(job):
+        status["completedIndexes"] = job_policy.to_ranges(tally.completed)
+        if job["spec"].get("backoffLimitPerIndex") is not None:
+            status["failedIndexes"] = job_policy.to_ranges(tally.failed_indexes)
+    held = conditions.merged(copy.deepcopy(old.get("conditions") or []), fresh)
+    if held:
+        status["conditions"] = held
+    kinds = {condition["type"]: condition for condition in held if condition["status"] == "True"}
+    if "Suspended" not in kinds or "Complete" in kinds or "Failed" in kinds:
+        status["startTime"] = old.get("startTime") or now()
+    if "Complete" in kinds:
+        status["completionTime"] = old.get("completionTime") or now()
+    return status
+
+
+def _time_left(job: Obj) -> float | None:
+    """Seconds until the Job's deadline, if it has one and runs."""
+    deadline, start = job["spec"].get("activeDeadlineSeconds"), (job.get("status") or {}).get("startTime")
+    if deadline is None or start is None or job["spec"].get("suspend"):
+        return None
+    return float(deadline - seconds_since(start))
+
+
+def _restarts(job: Obj, pods: list[Obj]) -> int:
+    """Restarts in place, which count against the back-off limit where pods are restarted on failure."""
+    if job["spec"]["template"]["spec"].get("restartPolicy") != "OnFailure":
+        return 0
+    total = 0
+    for pod in pods:
+        status = pod.get("status") or {}
+        if status.get("phase") in ("Running", "Pending"):
+            held = (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
+            total += sum(container.get("restartCount", 0) for container in held)
+    # Kubernetes gives up when restarts reach the limit, but one restart is needed where the limit is nought.
+    return total + 1 if total and limit_of(job) > 0 else total

@@ -1,0 +1,1 @@
+"""Names of Services and pods, for the processes of pods."""

@@ -1,0 +1,1 @@
+"""The process node: what the kubelet does, with local processes for containers."""

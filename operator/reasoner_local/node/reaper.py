@@ -1,0 +1,169 @@
+"""Starts one program and sees to it that nothing of it outlives its end or its parent's. Run by `process` as
+`python -I -S reaper.py`; imports the standard library alone, so that it starts in a few milliseconds.
+
+It reads a JSON line from its standard input, `{"argv", "env", "cwd", "log"}`, answers `{"pid"}` or `{"error"}`,
+and at the end `{"exit"}` (128 + the signal's number, for one that was killed). Further lines are orders: `TERM`
+goes to the program, `KILL` to everything. The end of its standard input means that its parent is gone.
+
+As subreaper it becomes the parent of every orphan below it, so whatever the program leaves behind dies with it,
+as in a container."""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _say(**words: object) -> None:
+    try:
+        os.write(1, json.dumps(words).encode() + b"\n")
+    except BrokenPipeError:
+        # The parent is gone; what is left to do needs no listener.
+        return
+
+
+def _become(launch: dict[str, Any]) -> None:
+    """In the child: turn into the program. Returns only by exception."""
+    os.setsid()
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    log = os.open(launch["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(launch["cwd"])
+    os.execvpe(launch["argv"][0], launch["argv"], launch["env"])
+
+
+def _start(launch: dict[str, Any]) -> int:
+    """Start the program; raises OSError where it cannot be run."""
+    # Descriptors that Python opens close by themselves when the child becomes the program.
+    ended, failed = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _become(launch)
+        except OSError as error:
+            os.write(failed, f"{error.errno} {error.strerror}".encode())
+        finally:
+            os._exit(127)
+    os.close(failed)
+    with os.fdopen(ended) as report:
+        if text := report.read():
+            os.waitpid(pid, 0)
+            number, _, message = text.partition(" ")
+            raise OSError(int(number), message)
+    return pid
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in _listed(f"/proc/{pid}/task"):
+        try:
+            children = Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            found += [int(child), *_descendants(int(child))]
+    return found
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are wanted, not paths
+    except OSError:
+        return []
+
+
+def _kill_all() -> None:
+    """Kill every descendant, again until none is left to wait for."""
+    while True:
+        for pid in _descendants(os.getpid()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def _reap(main: int) -> int | None:
+    """Wait for whoever has ended; the program's exit code if it was among them."""
+    code = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return code
+        if pid == 0:
+            return code
+        if pid == main:
+            ended = os.waitstatus_to_exitcode(status)
+            code = 128 - ended if ended < 0 else ended
+
+
+def _attend(main: int, wake: int) -> int | None:
+    """Follow orders until the program has ended; None when everything is to be killed at once."""
+    orders = b""
+    while True:
+        ready, _, _ = select.select([0, wake], [], [])
+        if wake in ready and signal.SIGTERM in os.read(wake, 512):
+            return None
+        if (code := _reap(main)) is not None:
+            return code
+        if 0 not in ready:
+            continue
+        data = os.read(0, 512)
+        orders += data
+        if not data or b"KILL\n" in orders:
+            return None
+        if b"TERM\n" in orders:
+            orders = b""
+            os.kill(main, signal.SIGTERM)
+
+
+def main() -> None:
+    """Run."""
+    launch = json.loads(sys.stdin.buffer.readline())
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        pid = _start(launch)
+    except OSError as error:
+        _say(error=error.strerror, errno=error.errno)
+        return
+    _say(pid=pid)
+    code = _attend(pid, wake)
+    _kill_all()
+    _say(exit=128 + signal.SIGKILL if code is None else code)
+
+
+if __name__ == "__main__":
+    main()
