@@ -94,7 +94,7 @@ class Compute(Model):
 class Scheduling(Model):
     """How the work is queued, retried and cleaned up."""
 
-    queue_name: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    queue_name: Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = None
     """Kueue LocalQueue that admits the Job (label `kueue.x-k8s.io/queue-name`)."""
     launcher: Literal["Job"] = "Job"
     """The workload API that runs the pods."""

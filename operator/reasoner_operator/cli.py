@@ -70,6 +70,9 @@ def operator(
     namespace: Annotated[list[str] | None, typer.Option(help="Namespace to watch; repeatable; all by default.")] = None,
     settings: Annotated[Path | None, typer.Option(help="Settings file (images, profiles, ...).")] = None,
     health_port: Annotated[int | None, typer.Option(help="Port that serves /healthz.")] = None,
+    scan: Annotated[
+        bool, typer.Option(help="Whether CRDs are watched, so that the operator may start before they are installed.")
+    ] = True,
     pod_access: Annotated[
         Literal["direct", "proxy"] | None,
         typer.Option(help="How pods are asked for progress; by default direct inside a cluster, proxy outside."),
@@ -91,7 +94,7 @@ def operator(
         raise typer.BadParameter(f"{config} does not exist: name a kubeconfig file", param_hint="--kubeconfig")
     pods = pod_access or ("direct" if config is None else "proxy")
     access = Access(kubeconfig=config, pods=pods)
-    asyncio.run(operate(Options(loaded, access, tuple(namespace or ()), health_port)))
+    asyncio.run(operate(Options(loaded, access, tuple(namespace or ()), health_port, scan)))
 
 
 @app.command()
@@ -101,6 +104,8 @@ def verify(
     region: Annotated[str, typer.Option(help="Region of the bucket.")] = "us-east-1",
 ) -> None:
     """Check every file of a published artifact against its manifest."""
+    if importlib.util.find_spec("boto3") is None:
+        raise typer.BadParameter("needs the extra `artifacts`: pip install 'reasoner-operator[artifacts]'")
     # The workloads own artifacts, and the operator's side never imports them.
     command = [sys.executable, "-m", "reasoner_workloads", "verify", uri, "--region", region]
     if endpoint:

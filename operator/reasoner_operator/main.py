@@ -30,6 +30,8 @@ class Options:
     #: Namespaces to watch; all when empty.
     namespaces: tuple[str, ...] = ()
     health_port: int | None = None
+    #: Whether CRDs are watched (and may be installed later), at the price of a right to list them.
+    scan: bool = True
 
 
 async def operate(options: Options) -> None:
@@ -64,6 +66,7 @@ async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = EXIT_SECONDS
     settings.peering.standalone = True
+    settings.scanning.disabled = not options.scan
     # Nothing of kopf's is written to objects; our Events are recorded by the reconciler.
     settings.posting.enabled = False
     endpoint = f"http://0.0.0.0:{options.health_port}/healthz" if options.health_port else None

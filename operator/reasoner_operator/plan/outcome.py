@@ -13,7 +13,6 @@ from reasoner_operator.plan.references import Broken, Waiting
 from reasoner_operator.seen import Key, Object, Patch, Plan, Seen, Target
 from reasoner_operator.status import State, conditions, merged, notes, progress_text, reports, timestamp
 
-
 #: Characters of a message that fit a column of `kubectl get`.
 DISPLAY_LENGTH = 60
 

@@ -1,0 +1,253 @@
+"""The reconciler against the embedded API server: real HTTP, real admission, children played by the tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reasoner_api import API_VERSION
+from reasoner_api.crd import KINDS, custom_resource_definition
+from reasoner_api.report import RunReport
+from reasoner_api.status import Artifact
+from reasoner_local.apiserver import ApiServer
+from reasoner_operator.cluster import Access, Cluster, Refused, Unavailable
+from reasoner_operator.plan import plan
+from reasoner_operator.reconcile import Reconciler
+from reasoner_operator.seen import Key, Patch, Target
+from reasoner_operator.settings import Settings
+from support.objects import DIGEST, NOW, SPECS
+
+CRD = "apiextensions.k8s.io/v1"
+
+
+@dataclass
+class World:
+    """An API server with the CRDs, and a reconciler at work on it."""
+
+    server: ApiServer
+    cluster: Cluster
+    reconciler: Reconciler
+
+    async def create(self, kind: str, name: str = "demo", spec: dict[str, Any] | None = None) -> Key:
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {**SPECS[kind], **(spec or {})},
+        }
+        await self.cluster.apply(manifest)
+        return Key(kind, "default", name)
+
+    async def get(self, key: Key) -> dict[str, Any]:
+        found = await self.cluster.get(API_VERSION, key.kind, key.namespace, key.name)
+        assert found is not None
+        return found
+
+    async def jobs(self) -> list[dict[str, Any]]:
+        return await self.cluster.find("batch/v1", "Job", "default")
+
+    async def finish(self, job: dict[str, Any], report: RunReport) -> None:
+        """Play the Job controller and the kubelet: one pod that has ended with this report."""
+        name = job["metadata"]["name"]
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"]}
+        template = job["spec"]["template"]
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{name}-0",
+                "namespace": "default",
+                "labels": template["metadata"]["labels"],
+                "ownerReferences": [{**owner, "controller": True}],
+            },
+            "spec": template["spec"],
+        }
+        await self.cluster.apply(pod)
+        ended = {"exitCode": 0, "message": report.termination_message()}
+        await self.status(
+            "v1",
+            "Pod",
+            pod["metadata"]["name"],
+            {"containerStatuses": [{"name": "main", "state": {"terminated": ended}}]},
+        )
+        kind = "Complete" if report.state == "Succeeded" else "Failed"
+        condition = {"type": kind, "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z"}
+        await self.status("batch/v1", "Job", name, {"conditions": [condition]})
+
+    async def status(self, api_version: str, kind: str, name: str, status: dict[str, Any]) -> None:
+        obj = await self.cluster.get(api_version, kind, "default", name)
+        assert obj is not None
+        await self.cluster.report(obj, status)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    server = ApiServer()
+    url = await server.start()
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "test", "cluster": {"server": url}}],
+                "users": [{"name": "test", "user": {"token": "test"}}],
+                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+                "current-context": "test",
+            }
+        )
+    )
+    async with Cluster(Access(kubeconfig=kubeconfig)) as cluster:
+        for kind in KINDS.values():
+            await _install(cluster, custom_resource_definition(kind))
+        yield World(server, cluster, Reconciler(cluster, Settings()))
+    await server.stop()
+
+
+async def _install(cluster: Cluster, crd: dict[str, Any]) -> None:
+    path = f"/apis/{CRD}/customresourcedefinitions"
+    status, body = await cluster._request("POST", path, [], ("application/json", crd))
+    assert status == 201, body
+
+
+async def test_a_fresh_object_gets_its_children_once(world: World) -> None:
+    key = await world.create("CurationJob")
+    for _ in range(3):
+        await world.reconciler.reconcile(key)
+    (job,) = await world.jobs()
+    (config_map,) = await world.cluster.find("v1", "ConfigMap", "default")
+    assert config_map["metadata"]["name"] == job["metadata"]["name"]
+    obj = await world.get(key)
+    assert obj["status"]["job"] == job["metadata"]["name"]
+    assert obj["status"]["observedGeneration"] == obj["metadata"]["generation"]
+
+
+async def test_the_admitted_spec_is_what_the_models_say(world: World) -> None:
+    """The API server's defaults and pydantic's are the same: else the operator would plan for another spec."""
+    for kind in KINDS.values():
+        key = await world.create(kind.name)
+        obj = await world.get(key)
+        assert kind.spec.model_validate(obj["spec"]) == kind.spec.model_validate(SPECS[kind.name])
+
+
+async def test_an_unchanged_status_is_not_written_again(world: World) -> None:
+    key = await world.create("CurationJob")
+    for _ in range(2):
+        await world.reconciler.reconcile(key)
+    before = (await world.get(key))["metadata"]["resourceVersion"]
+    await world.reconciler.reconcile(key)
+    assert (await world.get(key))["metadata"]["resourceVersion"] == before
+
+
+async def test_a_new_operator_leaves_the_running_job_alone(world: World) -> None:
+    key = await world.create("CurationJob")
+    await world.reconciler.reconcile(key)
+    (before,) = await world.jobs()
+    settings = Settings.model_validate({"images": {"curation": "registry.example.com/curation:2"}})
+    await Reconciler(world.cluster, settings).reconcile(key)
+    (after,) = await world.jobs()
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+async def test_all_three_can_be_applied_at_once_in_any_order(world: World) -> None:
+    grpo = await world.create("GRPORun")
+    verifier = await world.create("VerifierTraining", "judge")
+    curation = await world.create("CurationJob", "questions")
+    assert await world.reconciler.reconcile(grpo) is None
+    assert (await world.get(grpo))["status"]["phase"] == "Waiting"
+    await world.reconciler.reconcile(verifier)
+    assert world.reconciler.waiters(curation) == {grpo, verifier}
+    assert world.reconciler.waiters(curation) == set()
+
+    await world.reconciler.reconcile(curation)
+    artifacts = {
+        "dataset": Artifact(uri="s3://q", digest=DIGEST, rows=9),
+        "verifier_data": Artifact(uri="s3://v", digest=DIGEST, rows=72),
+    }
+    (job,) = await world.jobs()
+    await world.finish(job, RunReport(state="Succeeded", complete=True, artifacts=artifacts))
+    await world.reconciler.reconcile(curation)
+    assert (await world.get(curation))["status"]["phase"] == "Succeeded"
+
+    await world.reconciler.reconcile(verifier)
+    job = next(item for item in await world.jobs() if item["metadata"]["name"].startswith("judge-"))
+    model = {"model": Artifact(uri="s3://m", digest=DIGEST)}
+    await world.finish(job, RunReport(state="Succeeded", complete=True, metrics={"agreement": 0.9}, artifacts=model))
+    await world.reconciler.reconcile(verifier)
+    assert (await world.get(verifier))["status"]["phase"] == "Deploying"
+    deployment = await world.cluster.get("apps/v1", "Deployment", "default", "judge-verifier")
+    assert deployment is not None
+    observed = {"readyReplicas": 1, "observedGeneration": deployment["metadata"]["generation"]}
+    await world.status("apps/v1", "Deployment", "judge-verifier", observed)
+    await world.reconciler.reconcile(verifier)
+    assert (await world.get(verifier))["status"]["endpoint"] == "http://judge-verifier.default.svc:8000/v1"
+
+    await world.reconciler.reconcile(grpo)
+    assert (await world.get(grpo))["status"]["phase"] == "Pending"
+    assert len(await world.jobs()) == 3
+
+
+async def test_what_the_api_server_refuses_becomes_the_status(world: World) -> None:
+    key = await world.create("CurationJob")
+    seen = await world.reconciler.see(key)
+    assert seen is not None
+    wanted = plan(seen, Settings(), NOW).apply[0]
+    # Somebody else's ConfigMap stands in the way, and cannot be changed.
+    name = {"name": wanted["metadata"]["name"], "namespace": "default"}
+    await world.cluster.apply({**wanted, "metadata": name, "data": {"other": "data"}})
+    again = await world.reconciler.reconcile(key)
+    ready = (await world.get(key))["status"]["conditions"][0]
+    assert ready["reason"] == "Refused"
+    assert "immutable" in ready["message"]
+    assert again == world.reconciler.settings.resync_seconds
+
+
+async def test_an_object_that_is_gone_or_going_is_left_alone(world: World) -> None:
+    assert await world.reconciler.reconcile(Key("GRPORun", "default", "nobody")) is None
+    assert await world.jobs() == []
+
+
+async def test_a_status_meant_for_a_deleted_object_is_not_written_to_its_successor(world: World) -> None:
+    key = await world.create("CurationJob")
+    old = await world.get(key)
+    await world.cluster.delete("default", Target(API_VERSION, "CurationJob", "demo"))
+    await world.create("CurationJob")
+    await world.cluster.report(old, {"phase": "Succeeded"})
+    assert "status" not in await world.get(key)
+
+
+async def test_an_edit_of_an_immutable_field_is_refused_with_its_name(world: World) -> None:
+    key = await world.create("CurationJob")
+    body = {"spec": {"filters": {"candidates": 4, "maxCorrect": 3}}}
+    with pytest.raises(Refused, match=r"spec\.filters: .*filters is immutable"):
+        await world.cluster.patch("default", Patch(API_VERSION, "CurationJob", "demo", body))
+    await world.cluster.patch("default", Patch(API_VERSION, "CurationJob", "demo", {"spec": {"suspend": True}}))
+    assert (await world.get(key))["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "says"),
+    [
+        ("CurationJob", {"shards": 0}, r"spec\.shards.*greater than or equal to 1"),
+        ("CurationJob", {"parallelism": 9}, "parallelism may not be greater than shards"),
+        ("CurationJob", {"filters": {"candidates": 4}}, "maxCorrect may not be greater than candidates"),
+        ("CurationJob", {"storage": {"uri": "http://x"}}, r"spec\.storage\.uri"),
+        ("VerifierTraining", {"dataset": {}}, "set exactly one of curationJobRef and uri"),
+        ("GRPORun", {"verifier": {"rules": {}, "endpoint": "http://x", "model": "m"}}, "set exactly one of"),
+        ("GRPORun", {"verifier": {"endpoint": "http://x"}}, "endpoint and model go together"),
+    ],
+)
+async def test_a_bad_spec_is_refused_with_the_reason(world: World, kind: str, spec: dict[str, Any], says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        await world.create(kind, spec=spec)
+
+
+async def test_a_server_that_is_away_is_worth_another_try(world: World) -> None:
+    await world.server.stop()
+    with pytest.raises(Unavailable):
+        await world.reconciler.reconcile(Key("GRPORun", "default", "demo"))
