@@ -15,6 +15,7 @@ from typing import Any
 RELEASE = "v1.36.0-local"
 TARGET = Path(__file__).parents[2] / "operator/reasoner_local/apiserver/builtin_types.json"
 API = "io.k8s.api."
+SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 ROOTS = [
     *(
@@ -89,6 +90,9 @@ def build() -> str:
             continue
         kept[name] = plain(every[name])
         todo += re.findall(r'"#/\$defs/([^"]+)"', json.dumps(every[name]))
+    # These say nothing of themselves in the published definitions: a schema, or a bool, or a list of schemas.
+    schema = {key: value for key, value in kept[SCHEMA].items() if key != "type"}
+    kept[SCHEMA + "OrBool"] = kept[SCHEMA + "OrArray"] = schema
     return "{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(kept[k])}" for k in sorted(kept)) + "\n}\n"
 
 

@@ -5,7 +5,7 @@ Custom resources go by their CRD's schema, built-in kinds by their types and `ki
 
 from collections.abc import Iterator
 
-from .cel_rules import has_rules, rule_problems
+from .cel_rules import has_rules, object_rule_problems
 from .crd_check import crd_problems
 from .deletion import CRDS
 from .errors import ApiError, FieldProblem, bad_request, bad_value
@@ -110,4 +110,4 @@ def _custom_problems(schema: Schema, new: Obj, old: Obj | None) -> Iterator[Fiel
     if any(fault.reason in _BLOCKING for fault in faults):
         yield bad_value("<nil>", None, _NOT_CHECKED)
     else:
-        yield from rule_problems(new, schema, "", before)
+        yield from object_rule_problems(new, schema, before)

@@ -17,7 +17,19 @@ FieldSet = frozenset[Path]
 # The value of a list element as such: only its being there counts, its fields have paths of their own.
 _PRESENT = object()
 _UNOWNED_META = frozenset(
-    ["name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"]
+    [
+        "name",
+        "generateName",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "managedFields",
+        "selfLink",
+    ]
 )
 
 

@@ -7,7 +7,19 @@ from .objects import Obj, dig, meta
 
 # Meant for this connection, or set anew by the next one.
 _HOP_HEADERS = frozenset(
-    ["connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length", "content-encoding", "authorization", "accept-encoding"]
+    [
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "host",
+        "content-length",
+        "content-encoding",
+        "authorization",
+        "accept-encoding",
+    ]
 )
 
 

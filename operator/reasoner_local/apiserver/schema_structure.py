@@ -1,0 +1,246 @@
+"""The rules of structural schemas: what may stand in a CRD's openAPIV3Schema. Used by `crd_check`.
+
+In the words of a real API server as far as they are stable across its versions; the path always is.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import re2  # type: ignore[import-untyped]
+
+from .cel_compile import rule_faults, walk
+from .cel_cost import cost_faults
+from .cel_types import root_schema
+from .errors import FieldProblem, bad_value, forbidden_field, not_supported, required
+from .field_types import ANY, Schema
+from .objects import clone
+from .schema_check import schema_problems
+from .schema_fields import prune
+
+_RULES = "x-kubernetes-validations"
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
+_INT_OR_STRING = "x-kubernetes-int-or-string"
+_EMBEDDED = "x-kubernetes-embedded-resource"
+_TYPES = ("array", "boolean", "integer", "number", "object", "string")
+_JUNCTIONS = ("allOf", "anyOf", "oneOf", "not")
+# In the API, but never allowed.
+_NEVER = ("definitions", "dependencies", "patternProperties", "additionalItems", "id", "$ref", "$schema")
+_IN_JUNCTIONS = ("type", "default", "title", "description", "nullable", "additionalProperties", _PRESERVE, _EMBEDDED)
+_INT_OR_STRING_FORMS = (
+    [{"type": "integer"}, {"type": "string"}],
+    [{"type": "string"}, {"type": "integer"}],
+)
+
+
+def _word_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
+    for word in _NEVER:
+        if word in node:
+            yield forbidden_field(f"{field}.{word}", f"{word} is not supported")
+    if node.get("uniqueItems"):
+        yield forbidden_field(
+            f"{field}.uniqueItems", "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+        )
+
+
+def _pattern_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
+    if "pattern" in node:
+        try:
+            re2.compile(node["pattern"])
+        except re2.error as error:
+            why = f"must be a valid regular expression, but isn't: {error}"
+            yield bad_value(f"{field}.pattern", node["pattern"], why)
+
+
+def _place(field: str) -> str:
+    if field.endswith("openAPIV3Schema"):
+        return "at the root"
+    return "for specified array items" if field.endswith(".items") else "for specified object fields"
+
+
+def _type_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
+    kind = node.get("type")
+    if kind == "null":
+        yield forbidden_field(f"{field}.type", "type cannot be set to null, use nullable as an alternative")
+    elif not kind:
+        if not node.get(_INT_OR_STRING) and not node.get(_PRESERVE):
+            yield required(f"{field}.type", f"must not be empty {_place(field)}")
+    elif kind not in _TYPES:
+        yield not_supported(f"{field}.type", kind, _TYPES)
+    if kind == "array" and "items" not in node:
+        yield required(f"{field}.items", "must be specified")
+    elif isinstance(node.get("items"), list):
+        yield forbidden_field(f"{field}.items", "items must be a schema object and not an array")
+    if node.get(_INT_OR_STRING) and kind:
+        yield forbidden_field(f"{field}.type", "must be empty if x-kubernetes-int-or-string is true")
+    if node.get(_EMBEDDED):
+        if kind != "object":
+            yield bad_value(f"{field}.type", kind or "", "must be object if x-kubernetes-embedded-resource is true")
+        if not node.get(_PRESERVE) and not node.get("properties"):
+            why = f"must not be empty if {_EMBEDDED} is true without {_PRESERVE}"
+            yield required(f"{field}.properties", why)
+    if node.get(_PRESERVE) is False:
+        yield bad_value(f"{field}.{_PRESERVE}", False, "must be true or undefined")
+
+
+def _map_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
+    extra = node.get("additionalProperties")
+    if extra is None:
+        return
+    if extra is False:
+        yield forbidden_field(f"{field}.additionalProperties", "additionalProperties cannot be set to false")
+    elif node.get("properties"):
+        yield forbidden_field(
+            f"{field}.additionalProperties", "additionalProperties and properties are mutual exclusive"
+        )
+    elif node.get(_PRESERVE) and extra is True:
+        return
+
+
+def _list_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
+    kind, keys = node.get("x-kubernetes-list-type"), node.get("x-kubernetes-list-map-keys")
+    declared = node.get("items")
+    inner: Schema = declared if isinstance(declared, dict) else ANY
+    if kind and node.get("type") != "array":
+        yield bad_value(f"{field}.type", node.get("type", ""), "must be array if x-kubernetes-list-type is specified")
+    if kind and kind not in ("atomic", "set", "map"):
+        yield not_supported(f"{field}.x-kubernetes-list-type", kind, ("atomic", "set", "map"))
+    if keys and kind != "map":
+        why = "must be map if x-kubernetes-list-map-keys is non-empty"
+        yield bad_value(f"{field}.x-kubernetes-list-type", kind or "", why)
+    if kind != "map":
+        return
+    if not keys:
+        yield required(f"{field}.x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map")
+    for index, key in enumerate(keys or []):
+        place = f"{field}.x-kubernetes-list-map-keys[{index}]"
+        known = inner.get("properties", ANY).get(key)
+        if known is None:
+            yield bad_value(place, key, "must be a property of items")
+        elif known.get("type") in ("array", "object"):
+            yield bad_value(
+                f"{field}.items.properties[{key}].type",
+                known["type"],
+                "must be a scalar type if parent array's x-kubernetes-list-type is map",
+            )
+        elif key not in (inner.get("required") or ()) and "default" not in known:
+            why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
+            yield required(f"{field}.items.properties[{key}].default", why)
+
+
+def _junction_problems(node: Schema, whole: Schema, field: str, *, inside_allowed: bool) -> Iterator[FieldProblem]:
+    """Faults in a schema below allOf, anyOf, oneOf or not: it may restrict values, not give them a shape."""
+    for word in sorted(node.keys() & set(_IN_JUNCTIONS)):
+        if not (inside_allowed and word == "type"):
+            yield forbidden_field(
+                f"{field}.{word}",
+                "must be undefined to be structural" if word != "type" else "must be empty to be structural",
+            )
+    for name, inner in node.get("properties", ANY).items():
+        outer = whole.get("properties", ANY).get(name)
+        place = f"{field}.properties[{name}]"
+        if outer is None:
+            yield required(f"{_outer(field)}.properties[{name}]", f"because it is defined in {place}")
+        else:
+            yield from _junction_problems(inner, outer, place, inside_allowed=False)
+    if isinstance(node.get("items"), dict) and isinstance(whole.get("items"), dict):
+        yield from _junction_problems(node["items"], whole["items"], f"{field}.items", inside_allowed=False)
+    yield from _pattern_problems(node, field)
+    yield from _each_junction(node, whole, field, inside_allowed=False)
+
+
+def _outer(field: str) -> str:
+    """The path of the schema that a junction belongs to."""
+    cut = min(place for word in _JUNCTIONS if (place := field.find(f".{word}")) >= 0)
+    return field[:cut]
+
+
+def _each_junction(node: Schema, whole: Schema, field: str, *, inside_allowed: bool) -> Iterator[FieldProblem]:
+    for word in _JUNCTIONS:
+        if word not in node:
+            continue
+        if inside_allowed and word == "anyOf" and node[word] in _INT_OR_STRING_FORMS:
+            continue
+        inner = node[word] if isinstance(node[word], list) else [node[word]]
+        for index, part in enumerate(inner):
+            place = f"{field}.{word}" + (f"[{index}]" if isinstance(node[word], list) else "")
+            yield from _junction_problems(part, whole, place, inside_allowed=False)
+
+
+def _default_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
+    if "default" not in node:
+        return
+    value = node["default"]
+    place = f"{field}.default"
+    if value is None:
+        if not node.get("nullable"):
+            yield bad_value(place, None, "must not be null, as the schema is not nullable")
+        return
+    pruned: Any = clone(value)
+    if list(prune(pruned, node)):
+        yield bad_value(place, value, "must not have unknown fields")
+    yield from schema_problems(value, node, place)
+
+
+def _rule_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
+    for index, rule in enumerate(node.get(_RULES, ())):
+        place = f"{field}.{_RULES}[{index}]"
+        if not str(rule.get("rule", "")).strip():
+            yield required(f"{place}.rule", "rule is not specified")
+            continue
+        if "\n" in str(rule.get("message", "")):
+            yield bad_value(f"{place}.message", rule["message"], "message must not contain line breaks")
+        for fault in rule_faults(rule["rule"], node):
+            yield bad_value(f"{place}.rule", rule["rule"], fault)
+        if "fieldPath" in rule and not _leads_somewhere(rule["fieldPath"], node):
+            why = "fieldPath must be a valid path: it does not lead to a field of the schema"
+            yield bad_value(f"{place}.fieldPath", rule["fieldPath"], why)
+
+
+def _leads_somewhere(path: str, node: Schema) -> bool:
+    for name in path.strip(".").split("."):
+        known = node.get("properties", ANY).get(name.split("[")[0])
+        if known is None:
+            return "additionalProperties" in node or bool(node.get(_PRESERVE))
+        node = known
+    return True
+
+
+def _root_problems(schema: Schema, field: str) -> Iterator[FieldProblem]:
+    if schema.get("type") != "object":
+        yield bad_value(f"{field}.type", schema.get("type", ""), "must be object at the root")
+    if schema.get("nullable"):
+        yield forbidden_field(f"{field}.nullable", "nullable cannot be true at the root")
+    for name in ("apiVersion", "kind"):
+        node = schema.get("properties", ANY).get(name, {"type": "string"})
+        if node.get("type") != "string":
+            yield bad_value(f"{field}.properties[{name}].type", node.get("type"), "must be string")
+    known = schema.get("properties", ANY).get("metadata", {"type": "object"})
+    place = f"{field}.properties[metadata]"
+    if known.get("type") != "object":
+        yield bad_value(f"{place}.type", known.get("type"), "must be object")
+    if known.keys() - {"type", "description", "properties"} or known.get("properties", ANY).keys() - {
+        "name",
+        "generateName",
+    }:
+        yield forbidden_field(
+            place, "must not specify anything other than name and generateName, but metadata is implicitly specified"
+        )
+    if "default" in schema:
+        yield forbidden_field(f"{field}.default", "must not be set at the root")
+
+
+def structural_problems(schema: Schema, field: str) -> Iterator[FieldProblem]:
+    """Every fault of an openAPIV3Schema that stands at `field`."""
+    yield from _root_problems(schema, field)
+    for node, path in walk(schema):
+        here = field + path
+        allows_types = bool(node.get(_INT_OR_STRING))
+        yield from _word_problems(node, here)
+        yield from _type_problems(node, here)
+        yield from _pattern_problems(node, here)
+        yield from _map_problems(node, here)
+        yield from _list_problems(node, here)
+        yield from _each_junction(node, node, here, inside_allowed=allows_types)
+        yield from _default_problems(node, here)
+        yield from _rule_problems(root_schema(node) if not path else node, here)
+    yield from cost_faults(schema, field)
