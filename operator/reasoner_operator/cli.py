@@ -123,6 +123,7 @@ def _mount_local() -> None:
     """`reasoner local` and `reasoner demo`, where the extra `local` is installed."""
     if importlib.util.find_spec("moto") and importlib.util.find_spec("reasoner_local.cli"):
         app.add_typer(importlib.import_module("reasoner_local.cli").app, name="local")
+        app.command()(importlib.import_module("reasoner_local.demo.command").demo)
 
 
 _mount_local()

@@ -262,11 +262,19 @@ def test_the_operators_pod_is_locked_down() -> None:
     ("values", "expected"),
     [
         pytest.param(
-            {}, {"namespace": (), "health_port": 8080, "log_format": "json", "pod_access": None}, id="default"
+            {},
+            {"namespace": (), "health_port": 8080, "scan": True, "log_format": "json", "pod_access": None},
+            id="default",
         ),
         pytest.param(
             ALL_VALUES,
-            {"namespace": ("team-a", "123"), "health_port": 9090, "log_format": "text", "pod_access": "direct"},
+            {
+                "namespace": ("team-a", "123"),
+                "health_port": 9090,
+                "scan": False,
+                "log_format": "text",
+                "pod_access": "direct",
+            },
             id="all",
         ),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import sys
 import time
@@ -18,9 +17,11 @@ import yaml
 from rich.console import Console
 from rich.live import Live
 
+from reasoner_local import seed
 from reasoner_local.client import EVENTS, SERVICES, Client, Obj, Resource
 from reasoner_local.cluster import LocalCluster
 from reasoner_local.demo import view
+from reasoner_local.state import TOKEN
 
 GROUP, VERSION = "reasoner.dev", "v1alpha1"
 KINDS = (
@@ -28,7 +29,6 @@ KINDS = (
     Resource(GROUP, VERSION, "verifiertrainings", "VerifierTraining"),
     Resource(GROUP, VERSION, "grporuns", "GRPORun"),
 )
-SEED = "s3://reasoner/seed"
 NAMESPACE = "default"
 #: Seconds between two pictures, and until the demo gives up.
 INTERVAL = 1.0
@@ -56,27 +56,24 @@ class Demo:
         """
         shutil.rmtree(self.state_dir, ignore_errors=True)
         self._say("starting the embedded cluster and the operator")
-        async with LocalCluster(state_dir=self.state_dir, operator=True) as cluster:
-            async with Client(cluster.url) as client:
-                self._say(f"logs are in {cluster.logs_dir}; KUBECONFIG={cluster.kubeconfig}")
-                self._say("making the tiny stand-in models and their questions (about 40 s)")
-                await self._seed(cluster)
-                self._say("applying the three samples at once")
-                await self._apply(client)
-                objects = await self._watch(client)
-                await self._summarise(cluster, client, objects)
+        async with (
+            LocalCluster(state_dir=self.state_dir, operator=True) as cluster,
+            Client(cluster.url, TOKEN) as client,
+        ):
+            self._say(f"logs are in {cluster.logs_dir}; KUBECONFIG={cluster.kubeconfig}")
+            self._say("making the tiny stand-in models and their questions")
+            await self._run(cluster, *seed.command())
+            self._say("applying the three samples at once")
+            await self._apply(client)
+            objects = await self._watch(client)
+            await self._summarise(cluster, client, objects)
 
     def _say(self, text: str) -> None:
         self.console.print(f"[dim]{time.monotonic() - self.started:6.1f} s[/dim]  {text}")
 
-    async def _seed(self, cluster: LocalCluster) -> None:
-        command = ("-m", "reasoner_workloads.tiny", "--output", SEED)
-        await self._python(cluster, *command)
-
-    async def _python(self, cluster: LocalCluster, *command: str) -> None:
+    async def _run(self, cluster: LocalCluster, *command: str) -> None:
         """Run one of the workloads' commands with the object store's credentials, its output shown."""
-        environment = {**os.environ, **cluster.environment()}
-        async with _process(sys.executable, *command, env=environment) as process:
+        async with _process(*command, env=seed.environment(cluster.environment())) as process:
             if await process.wait() != 0:
                 raise DemoFailed(f"{' '.join(command)} failed with exit code {process.returncode}")
 
@@ -117,13 +114,12 @@ class Demo:
                 f"  asked about {question['question']!r} and the answer {answer!r}: [bold]{reply!r}[/bold]"
             )
         status = grpo["status"]
-        self.console.print(
-            f"GRPO: mean reward on held-out questions [bold]{status['rewardBefore']:.3f} → {status['rewardAfter']:.3f}[/bold]"
-        )
+        rewards = f"{status['rewardBefore']:.3f} → {status['rewardAfter']:.3f}"
+        self.console.print(f"GRPO: mean reward on held-out questions [bold]{rewards}[/bold]")
         self.console.print(f"  lineage: {json.dumps(status['lineage'])}")
         self.console.print(view.artifacts(objects))
         dataset = curation["status"]["artifacts"]["dataset"]["uri"]
-        await self._python(cluster, "-m", "reasoner_workloads", "verify", dataset)
+        await self._run(cluster, sys.executable, "-m", "reasoner_workloads", "verify", dataset)
         self._say("done")
 
 
