@@ -102,7 +102,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     app = make_app()
     log.info("serving %d pages", len(app[PAGES]))
-    web.run_app(app, host=arguments.host, port=arguments.port, print=None)
+    web.run_app(app, host=arguments.host, port=arguments.port, print=log.info)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The corpus's entries and its expected funnel, as typed values read from YAML. Used through `reasoner_local.corpus`."""
+"""The corpus's entries and its expected funnel, as typed values read from YAML. Used through
+`reasoner_local.corpus`."""
 
 from __future__ import annotations
 
@@ -157,8 +158,9 @@ class Expected(Frozen):
 
 
 def plain(markup: str) -> str:
-    """HTML to one line of text."""
-    return " ".join(html.unescape(re.sub(r"<[a-zA-Z/!][^>]*>", " ", markup)).split())
+    """HTML to one line of text. Inline tags leave no gap: `a<sup>2</sup>` reads `a2`, as browsers copy it."""
+    apart = re.sub(r"</?(p|ul|ol|li|div|pre|br|dd|dt|h[1-6])\b[^>]*>", " ", markup)
+    return " ".join(html.unescape(re.sub(r"</?[a-zA-Z][^>]*>", "", apart)).split())
 
 
 def normalise(text: str) -> str:

@@ -21,7 +21,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def render(entry: Entry) -> str:
     """The entry's page as its server would send it. A gated page holds the wall and none of its answers."""
-    return _templates().get_template(f"{entry.layout}.html.j2").render(
+    template = _templates().get_template(f"{entry.layout}.html.j2")
+    return template.render(
         entry=entry,
         site=_sites()[entry.host],
         answers=() if entry.gate else _by_votes(entry),
