@@ -5,19 +5,8 @@ page, `rows()` the listing of crawled questions that a CurationJob starts from, 
 pages must go through. Read by the corpus web server, the stand-in teacher and the funnel test.
 """
 
-from reasoner_local.corpus.entries import (
-    DISALLOWED,
-    Answer,
-    Entry,
-    Expected,
-    Outcome,
-    Teacher,
-    expected,
-    load,
-    normalise,
-    plain,
-    rows,
-)
+from reasoner_local.corpus.entries import DISALLOWED, Answer, Entry, Expected, Outcome, Teacher, plain
+from reasoner_local.corpus.library import expected, load, normalise, rows
 from reasoner_local.corpus.rendering import encode, render
 
 __all__ = [

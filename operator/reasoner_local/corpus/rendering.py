@@ -13,7 +13,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reasoner_local.corpus.entries import FOLDER, Entry, load, plain
+from reasoner_local.corpus.entries import Entry, plain
+from reasoner_local.corpus.library import FOLDER, load
 
 _BLOCK = re.compile(r"<(p|ul|ol|pre|table|div|blockquote|figure)\b")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
