@@ -3,7 +3,6 @@ web server and the tests."""
 
 from __future__ import annotations
 
-import html
 import re
 import zlib
 from functools import cache
@@ -75,7 +74,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(prose=_prose, plain=plain, number=_number, day=_day, noentities=html.unescape)
+    environment.filters.update(prose=_prose, plain=plain, number=_number, day=_day)
     return environment
 
 
