@@ -88,12 +88,13 @@ def _resolve(node: Schema, defs: dict[str, Schema], path: str) -> Schema:
 
 
 def _tidy(node: Schema) -> Schema:
-    """Objects whose fields all have defaults default to `{}`, so that those defaults apply; preserved objects
-    carry no schema of their values; free text loses the line breaks of its source."""
+    """Defaults say nothing of what is absent; preserved objects carry no schema of their values; free text loses
+    the line breaks of its source. An object's default is spelled out: the API server evaluates the object's rules
+    on it before it fills in the defaults of its fields."""
     if node.get("x-kubernetes-preserve-unknown-fields"):
         node.pop("additionalProperties", None)
-    if node.get("type") == "object" and isinstance(node.get("default"), dict):
-        node["default"] = {}
+    if isinstance(node.get("default"), dict):
+        node["default"] = _present(node["default"])
     if "description" in node:
         node["description"] = " ".join(str(node["description"]).split())
     for sub in node.get("properties", {}).values():
@@ -103,3 +104,11 @@ def _tidy(node: Schema) -> Schema:
         if sub.get("default") == []:
             del sub["default"]
     return node
+
+
+def _present(value: Any) -> Any:
+    """A default without its nulls and empty maps and lists."""
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _present(item) for key, item in value.items()}
+    return {key: item for key, item in inner.items() if item is not None and item not in ({}, [])}

@@ -30,6 +30,8 @@ class State:
     message: str
     #: A fault that waiting does not mend, while the phase is not Failed: a bad reference, a refused manifest.
     stalled: bool = False
+    #: Something keeps the run from going on that may pass by itself: a missing Secret, a full cluster.
+    trouble: bool = False
 
 
 def timestamp(now: datetime) -> str:
@@ -66,7 +68,7 @@ def notes(seen: Seen, state: State) -> tuple[Note, ...]:
     before = {item["type"]: item for item in seen.obj.get("status", {}).get("conditions", [])}
     if before.get("Ready", {}).get("reason") == state.reason:
         return ()
-    bad = state.stalled or state.phase == "Failed"
+    bad = state.stalled or state.trouble or state.phase == "Failed"
     return (Note("Warning" if bad else "Normal", state.reason, state.message),)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from textwrap import shorten
 from typing import Any
 
 from reasoner_api.report import RunReport
@@ -57,7 +58,7 @@ def observe(seen: Seen, parts: int) -> Outcome:
 
 def _under_way(seen: Seen, report: RunReport | None) -> State:
     if trouble := _trouble(seen.pods):
-        return State("Pending" if report is None else "Running", *trouble)
+        return State("Pending" if report is None else "Running", *trouble, trouble=True)
     if any(pod.get("status", {}).get("phase") == "Running" for pod in seen.pods):
         return State("Running", "Running", (report.message if report else "") or "the run is under way")
     return State("Pending" if report is None else "Running", "PodsPending", "waiting for the pods to start")
@@ -102,7 +103,10 @@ def common_status(seen: Seen, outcome: Outcome, now: datetime) -> dict[str, Any]
             progress["display"] = progress_text(report.progress)
         status["progress"] = progress
     elif state.phase in ("Pending", "Waiting"):
-        status["progress"] = {"percent": 0, "display": state.message[:DISPLAY_LENGTH]}
+        status["progress"] = {
+            "percent": 0,
+            "display": shorten(state.message, DISPLAY_LENGTH, placeholder="…"),
+        }
     elif "progress" in old:
         status["progress"] = old["progress"]
     if seen.job is not None:
