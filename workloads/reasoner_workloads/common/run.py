@@ -14,10 +14,12 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from reasoner_api.task import EXIT_BAD_CONFIG, TASK, TaskBase
+from reasoner_api.digest import digest_of
+from reasoner_api.task import EXIT_BAD_CONFIG, TASK, CurationTask, GRPOTask, VerifierTask
 from reasoner_workloads.common.progress import Reporter
+from reasoner_workloads.common.store import Store, open_store
 
-T = TypeVar("T", bound=TaskBase)
+T = TypeVar("T", CurationTask, VerifierTask, GRPOTask)
 
 EXIT_ERROR = 1
 EXIT_TERMINATED = 128 + signal.SIGTERM
@@ -42,9 +44,12 @@ class ConfigError(WorkloadError):
         super().__init__(message, reason=reason)
 
 
-class Terminated(BaseException):
+class Terminated(SystemExit):
     """SIGTERM arrived. Raised in the main thread, or by a body that asked to be told instead (`Run.on_sigterm`).
-    Not an Exception: no handler of failures may take it for one."""
+    A SystemExit: no handler of failures may take it for one, and event loops let it through."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_TERMINATED)
 
 
 @dataclass
@@ -56,6 +61,18 @@ class Run(Generic[T]):
     reporter: Reporter
     """Where to say how far it is."""
     _hooks: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the task: what its artifacts carry as the spec's digest."""
+        return digest_of(self.task.wire())
+
+    @property
+    def store(self) -> Store:
+        """The store at the task's own prefix, `<output>/<hex of its digest>`."""
+        storage = self.task.work.storage
+        uri = f"{self.task.output}/{self.digest.removeprefix('sha256:')}"
+        return open_store(uri, endpoint=storage.endpoint, region=storage.region)
 
     def on_sigterm(self, hook: Callable[[], None]) -> None:
         """Be told of SIGTERM by a call (in a signal handler: set a flag, no more) in place of Terminated being raised.

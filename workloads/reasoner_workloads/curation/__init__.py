@@ -1,0 +1,1 @@
+"""Curation: web-crawled questions in, a dataset of verifiable questions out (General-Reasoner, section 2)."""

@@ -1,0 +1,174 @@
+"""Layouts of pages with questions and answers, each a function from the document to its blocks. Called by `page`, in
+the order of ALL: what says more about answers comes first."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable
+
+from lxml import etree
+from lxml.html import HtmlElement
+
+from reasoner_workloads.curation.blocks import Answer, Block
+from reasoner_workloads.curation.markup import by_class, classes, remove, text_of
+from reasoner_workloads.curation.signs import by_bot, vouched
+from reasoner_workloads.curation.structured import from_microdata
+
+#: What stands inside an answer and is not the answer: quotes of the question, signatures, thanks, notices.
+_CLUTTER = frozenset(
+    {"quote", "signature", "reputation", "byline", "bot-notice", "js-post-menu", "post-menu", "post-signature"}
+    | {"comments", "comment", "os-number", "solution-author", "post-thanks"}
+)
+_HEADING = re.compile(r"\W*(?:worked\s+)?(?:solution|answer)s?\b[\s\d.:]*", re.IGNORECASE)
+
+
+def stack_exchange(root: HtmlElement) -> list[Block]:
+    """Stack Exchange and what imitates it: `.question` and `.answer`, bodies in `.js-post-body`."""
+    bodies = ("js-post-body", "post-text", "s-prose")
+    question = next((node for node in by_class(root, "question") if by_class(node, *bodies)), None)
+    if question is None:
+        return []
+    posts = [node for node in by_class(root, "answer") if by_class(node, *bodies)]
+    answers = [_answer(post, by_class(post, *bodies)[0], _score(post)) for post in posts]
+    return [Block(_text(by_class(question, *bodies)[0]), tuple(answers))]
+
+
+def phpbb(root: HtmlElement) -> list[Block]:
+    """phpBB and its kin: `.post` with a `.postbody` that holds a `.content`. The first post asks."""
+    posts = [
+        (post, content[0])
+        for post in by_class(root, "post")
+        if by_class(post, "postbody") and (content := by_class(post, "content"))
+    ]
+    return _thread(posts)
+
+
+def vbulletin(root: HtmlElement) -> list[Block]:
+    """vBulletin: bodies named `post_message_<n>` in a table or list item each. The first post asks."""
+    posts = []
+    for body in root.iter(etree.Element):
+        if (body.get("id") or "").startswith("post_message_"):
+            around = body.iterancestors("table", "li", "article")
+            posts.append((next((n for n in around if (n.get("id") or "").startswith("post")), body), body))
+    return _thread(posts)
+
+
+def textbook(root: HtmlElement) -> list[Block]:
+    """Exercises with solutions: OpenStax's `data-type`s, or blocks of class `exercise` and `solution`."""
+    marked = [node for node in root.iter(etree.Element) if node.get("data-type") == "exercise"]
+    if marked:
+        return [block for node in marked if (block := _marked_exercise(node))]
+    blocks: list[Block] = []
+    for node in by_class(root, "exercise", "problem", "solution", "answer"):
+        if classes(node) & {"exercise", "problem"}:
+            blocks.append(Block(_text(node)))
+        elif blocks:
+            blocks[-1] = Block(blocks[-1].question, (*blocks[-1].answers, _answer(_with_notice(node), node)))
+    return blocks
+
+
+def faq(root: HtmlElement) -> list[Block]:
+    """Lists of questions: `dl` with `dt` and `dd`, or `details` with a `summary`."""
+    blocks = []
+    for terms in root.iter("dl"):
+        listed = any("faq" in name or "question" in name for name in classes(terms))
+        if listed or any((dt.text_content() or "").strip().endswith("?") for dt in terms.iter("dt")):
+            blocks += _definitions(terms)
+    for details in root.iter("details"):
+        summary = next(iter(details.iter("summary")), None)
+        if summary is not None:
+            parts = by_class(details, "faq-answer", "answer") or [_rest(details, summary)]
+            blocks.append(Block(_text(summary), tuple(_answer(part, part) for part in parts)))
+    return blocks
+
+
+def headed(root: HtmlElement) -> list[Block]:
+    """A heading "Solution" or "Answer", and what comes before and after it."""
+    for heading in root.iter("h2", "h3", "h4", "h5"):
+        if not _HEADING.fullmatch(heading.text_content() or ""):
+            continue
+        before = [node for node in heading.itersiblings(preceding=True) if node.tag in ("p", "div", "ul", "ol")]
+        after = []
+        for node in heading.itersiblings():
+            if node.tag in ("h1", "h2", "h3", "h4", "h5"):
+                break
+            after.append(node)
+        if before and after:
+            question = "\n".join(_text(node) for node in reversed(before))
+            return [Block(question.strip(), (Answer("\n".join(_text(node) for node in after).strip()),))]
+    return []
+
+
+ALL = (stack_exchange, from_microdata, phpbb, vbulletin, textbook, faq, headed)
+
+
+def _thread(posts: list[tuple[HtmlElement, HtmlElement]]) -> list[Block]:
+    """A thread: its first post asks, the others answer, remarks aside."""
+    if not posts:
+        return []
+    replies = [(post, body) for post, body in posts[1:] if not any("comment" in name for name in classes(body))]
+    return [Block(_text(posts[0][1]), tuple(_answer(post, body, _thanks(post)) for post, body in replies))]
+
+
+def _marked_exercise(node: HtmlElement) -> Block | None:
+    parts = list(node.iterdescendants(etree.Element))
+    problem = next((part for part in parts if part.get("data-type") == "problem"), None)
+    if problem is None:
+        return None
+    answers = []
+    for part in parts:
+        if part.get("data-type") in ("solution", "answer"):
+            body = next(iter(by_class(part, "os-solution-container")), part)
+            answers.append(_answer(part, body))
+    return Block(_text(problem), tuple(answers))
+
+
+def _definitions(terms: HtmlElement) -> list[Block]:
+    blocks: list[Block] = []
+    for node in terms.iter("dt", "dd"):
+        if node.tag == "dt":
+            blocks.append(Block(_text(node)))
+        elif blocks:
+            blocks[-1] = Block(blocks[-1].question, (*blocks[-1].answers, _answer(node, node)))
+    return blocks
+
+
+def _rest(details: HtmlElement, summary: HtmlElement) -> HtmlElement:
+    """The details without their summary."""
+    whole = copy.deepcopy(details)
+    remove([node for node in whole.iter("summary") if node.text_content() == summary.text_content()][:1])
+    return whole
+
+
+def _with_notice(node: HtmlElement) -> HtmlElement:
+    """The node, or the notice right before it where that says more about it."""
+    before = node.getprevious()
+    return before if before is not None and by_bot(before, before) else node
+
+
+def _answer(block: HtmlElement, body: HtmlElement, votes: int = 0) -> Answer:
+    return Answer(_text(body), vouched(block, body), votes, by_bot(block, body))
+
+
+def _text(body: HtmlElement) -> str:
+    """A body's text without its clutter."""
+    own = copy.deepcopy(body)
+    own.tail = None
+    remove(by_class(own, *_CLUTTER))
+    remove([node for node in own.iter("blockquote") if next(iter(node.iter("cite")), None) is not None])
+    remove([node for node in own.iter("h3", "h4", "h5") if _HEADING.fullmatch(node.text_content() or "")])
+    return text_of(own)
+
+
+def _score(post: HtmlElement) -> int:
+    return _first_integer(post.get("data-score") or "", *(n.text_content() for n in by_class(post, "js-vote-count")))
+
+
+def _thanks(post: HtmlElement) -> int:
+    return _first_integer(*(node.text_content() for node in by_class(post, "post-thanks", "reputation")))
+
+
+def _first_integer(*texts: Iterable[str] | str) -> int:
+    found = next((match for text in texts if (match := re.search(r"-?\d+", str(text)))), None)
+    return int(found.group()) if found else 0

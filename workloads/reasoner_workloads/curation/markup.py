@@ -1,0 +1,99 @@
+"""HTML to the text that people read, formulas kept. Called by `layouts` and `page`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lxml import etree, html
+from lxml.html import HtmlElement
+
+_BLOCKS = frozenset(
+    {"address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "figure", "footer"}
+    | {"h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre", "section", "summary"}
+    | {"table", "tr", "ul"}
+)
+_SILENT = frozenset(
+    {"script", "style", "noscript", "template", "button", "form", "input", "select", "textarea", "svg", "iframe"}
+    | {"head", "nav"}
+)
+_RAISED = {"sup": "^", "sub": "_"}
+
+
+def parse(text: str) -> HtmlElement | None:
+    """The document, or None where there is none to speak of."""
+    parser = html.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    try:
+        # As bytes: a declared encoding inside a string would be refused.
+        root = html.document_fromstring(text.encode(errors="replace"), parser=parser, ensure_head_body=True)
+    except (etree.ParserError, etree.XMLSyntaxError):
+        return None
+    return root
+
+
+def text_of(node: HtmlElement) -> str:
+    """The node's text: a line for each block, formulas as LaTeX, `x<sup>2</sup>` as `x^2`, images by their alt."""
+    text = "".join(_pieces(node))
+    lines = (re.sub(r"[ \t\f\v\r\xa0]+", " ", line).strip() for line in text.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def text_of_html(fragment: str) -> str:
+    """The text of a piece of HTML, such as JSON-LD carries."""
+    root = parse(f"<div>{fragment}</div>")
+    return text_of(root) if root is not None else ""
+
+
+def _pieces(node: HtmlElement) -> Iterator[str]:
+    tag = node.tag if isinstance(node.tag, str) else ""
+    if tag == "script" and (node.get("type") or "").startswith("math/tex"):
+        yield f"${node.text or ''}$"
+    elif tag == "math":
+        yield _formula(node)
+    elif tag == "img":
+        yield node.get("alt") or ""
+    elif tag in _RAISED:
+        inside = "".join(_inside(node)).strip()
+        yield (_RAISED[tag] + (inside if len(inside) == 1 else f"{{{inside}}}")) if inside else ""
+    elif tag and tag not in _SILENT:
+        edge = "\n" if tag in _BLOCKS else " " if tag in ("td", "th") else ""
+        yield edge
+        yield from _inside(node)
+        yield edge
+        if tag == "p":
+            yield "\n"
+
+
+def _inside(node: HtmlElement) -> Iterator[str]:
+    keep = node.tag == "pre" or any(above.tag == "pre" for above in node.iterancestors("pre"))
+    for text, child in ((node.text, None), *((child.tail, child) for child in node)):
+        if child is not None:
+            yield from _pieces(child)
+        if text:
+            # A line break in the source is a space, but in preformatted text.
+            yield text if keep else text.replace("\n", " ")
+
+
+def _formula(node: HtmlElement) -> str:
+    """A MathML formula by its LaTeX, which it mostly carries along."""
+    written = node.get("alttext") or next(
+        (note.text for note in node.iter("annotation") if "tex" in (note.get("encoding") or "").lower()), None
+    )
+    return f"${written.strip()}$" if written else "".join(node.itertext())
+
+
+def classes(node: HtmlElement) -> set[str]:
+    """The class names of an element, in lower case."""
+    return set((node.get("class") or "").lower().split())
+
+
+def by_class(node: HtmlElement, *names: str) -> list[HtmlElement]:
+    """Descendants that have one of the classes, in document order."""
+    return [child for child in node.iterdescendants(etree.Element) if classes(child) & set(names)]
+
+
+def remove(nodes: list[HtmlElement]) -> None:
+    """Take elements out of their document; what follows them stays."""
+    for node in nodes:
+        if node.getparent() is not None:
+            node.drop_tree()

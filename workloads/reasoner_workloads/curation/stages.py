@@ -1,0 +1,94 @@
+"""One row through the stages, from its page to its verdicts. Called by `shard` for each row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from reasoner_api.curation import Difficulty, Filters
+from reasoner_workloads.common.answers import extract_answer
+from reasoner_workloads.curation import page, prompts
+from reasoner_workloads.curation.fetch import Fetcher
+from reasoner_workloads.curation.judge import Judge
+from reasoner_workloads.curation.llm import Model
+from reasoner_workloads.curation.records import Dropped, DroppedAt, Funnel, Record, Row
+from reasoner_workloads.curation.together import together
+
+LEVELS: tuple[str, ...] = get_args(Difficulty)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who does the work of one shard."""
+
+    fetcher: Fetcher
+    models: dict[str, Model]
+    judge: Judge
+    filters: Filters
+    funnel: Funnel
+
+
+async def curate(row: Row, crew: Crew) -> Record:
+    """What becomes of a row: kept (but for duplicates, which only the whole job can see), or dropped and why."""
+    record = Record(id=row.id, url=row.url)
+    count = crew.funnel.stage
+    try:
+        with count("source"):
+            pass
+        with count("recrawl"):
+            found = page.read(await crew.fetcher.page(row.url), row.hint)
+        with count("extract"):
+            record = await extract(record, found, row.hint, crew)
+        with count("annotate"):
+            record = await annotate(record, crew)
+        with count("balance"):
+            balance(record, crew.filters)
+        with count("sample"):
+            answers = await sample(record, crew)
+        with count("filter"):
+            verdicts = await crew.judge.candidates(record.question, record.answer, answers)
+            record = record.model_copy(update={"candidates": verdicts, "sampled": len(answers)})
+            keep_or_drop(record.correct, crew.filters)
+    except DroppedAt as end:
+        return record.model_copy(update={"drop": end.drop})
+    return record
+
+
+async def extract(record: Record, found: page.Page, hint: str, crew: Crew) -> Record:
+    """Question and short answer from the page's own words."""
+    reply = await crew.models["extractor"].ask(prompts.extraction(found, hint), prompts.Extraction)
+    question, answer = reply.question.strip(), reply.answer.strip()
+    if not reply.verifiable:
+        raise Dropped("not_verifiable", reply.reason)
+    if not question or not answer:
+        raise Dropped("not_verifiable", "no_short_answer")
+    return record.model_copy(update={"question": question, "answer": answer})
+
+
+async def annotate(record: Record, crew: Crew) -> Record:
+    """Answer type, subject and difficulty."""
+    asked = prompts.annotation(record.question, record.answer)
+    reply = await crew.models["annotator"].ask(asked, prompts.Annotation)
+    return record.model_copy(update=reply.model_dump())
+
+
+def balance(record: Record, filters: Filters) -> None:
+    """Mathematics, of which the web has most, is kept from a level on."""
+    if record.category == "mathematics" and LEVELS.index(record.difficulty) < LEVELS.index(filters.min_math_difficulty):
+        raise Dropped("easy_math", record.difficulty)
+
+
+async def sample(record: Record, crew: Crew) -> list[str | None]:
+    """The short answers of independent candidate solutions; None for one that gives none."""
+    asked, solver = prompts.solution(record.question), crew.models["solver"]
+    texts = await together(solver.write(asked, seed) for seed in range(crew.filters.candidates))
+    return [extract_answer(text) for text in texts]
+
+
+def keep_or_drop(correct: int, filters: Filters) -> None:
+    """Neither hopeless nor trivial."""
+    evidence = f"{correct} of {filters.candidates} right"
+    if correct < filters.min_correct:
+        raise Dropped("unsolvable", evidence)
+    if correct > filters.max_correct:
+        raise Dropped("trivial", evidence)
