@@ -15,7 +15,7 @@ import aiohttp
 #: A Kubernetes object, as decoded from JSON.
 Obj: TypeAlias = dict[str, Any]
 
-STRATEGIC = "application/strategic-merge-patch+json"
+MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _MANAGER = "reasoner-local"
 #: A watched object arrives as one line; etcd would refuse anything beyond 1.5 MiB.
@@ -135,9 +135,9 @@ class Client:
         return await self._call("POST", kind.path(body["metadata"].get("namespace")), body)
 
     async def patch(self, kind: Resource, target: Obj, patch: Obj, sub: str = "") -> Obj:
-        """Strategic merge patch of a built-in kind's object or subresource."""
+        """Merge patch of an object or subresource: lists are replaced whole."""
         meta = target["metadata"]
-        return await self._call("PATCH", kind.path(meta.get("namespace"), meta["name"], sub), patch, STRATEGIC)
+        return await self._call("PATCH", kind.path(meta.get("namespace"), meta["name"], sub), patch, MERGE)
 
     async def apply(self, kind: Resource, body: Obj) -> Obj:
         """Server-side apply."""

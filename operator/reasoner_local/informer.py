@@ -163,7 +163,7 @@ class Hub:
         return obj
 
     async def patch(self, kind: Resource, target: Obj, patch: Obj, sub: str = "") -> Obj:
-        """Strategic merge patch."""
+        """Merge patch."""
         obj = await self.client.patch(kind, target, patch, sub)
         self.of(kind).learn(obj)
         return obj

@@ -71,7 +71,8 @@ class Supervised:
         """Wait until its port answers. Raises TimeoutError after `limit` seconds."""
         try:
             async with asyncio.timeout(limit):
-                while not await self._answers():
+                # Another process tells of itself by its port alone, so there is nothing to be woken by.
+                while not await self._answers():  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
         except TimeoutError as error:
             raise TimeoutError(f"{self.child.name} does not answer; its log is {self.child.log}") from error

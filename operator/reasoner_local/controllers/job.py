@@ -4,7 +4,6 @@ Reasons, messages and Events are those of kube-controller-manager."""
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 from reasoner_local import conditions
@@ -174,7 +173,7 @@ def _status(job: Obj, tally: Tally, fresh: list[Obj], pods: list[Obj]) -> Obj:
         status["completedIndexes"] = job_policy.to_ranges(tally.completed)
         if job["spec"].get("backoffLimitPerIndex") is not None:
             status["failedIndexes"] = job_policy.to_ranges(tally.failed_indexes)
-    held = conditions.merged(copy.deepcopy(old.get("conditions") or []), fresh)
+    held = conditions.merged(old.get("conditions") or [], fresh)
     if held:
         status["conditions"] = held
     kinds = {condition["type"]: condition for condition in held if condition["status"] == "True"}

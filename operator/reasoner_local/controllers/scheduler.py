@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from decimal import Decimal
 
@@ -25,6 +26,8 @@ class Scheduler(Controller):
         self.pods = self.follow(PODS)
         self.nodes = self.hub.of(NODES)
         self.pods.handlers.append(self._freed)
+        #: One pod at a time, so that two do not take the same share of the node.
+        self._choosing = asyncio.Lock()
 
     def _freed(self, old: Obj | None, new: Obj | None) -> None:
         """Look again at waiting pods when another has ended."""
@@ -47,15 +50,16 @@ class Scheduler(Controller):
         if node is None:
             await self._refuse(pod, "Unschedulable", "no nodes available to schedule pods")
             return None
-        others = [other for other in self.pods if other["spec"].get("nodeName") and not conditions.finished(other)]
-        if reason := obstacle(pod, node, others):
-            await self._refuse(pod, "Unschedulable", f"0/1 nodes are available: {reason}")
-            return None
-        # Bound before the condition is written: the next pod's look must already see this one's share taken.
-        pod = await self.hub.patch(PODS, pod, {"spec": {"nodeName": self._node}})
-        bound = conditions.made("PodScheduled", True)
-        held = conditions.merged((pod.get("status") or {}).get("conditions") or [], [bound])
-        await self.hub.patch(PODS, pod, {"status": {"conditions": held}}, "status")
+        async with self._choosing:
+            others = [pod for pod in self.pods if pod["spec"].get("nodeName") and not conditions.finished(pod)]
+            if reason := obstacle(pod, node, others):
+                await self._refuse(pod, "Unschedulable", f"0/1 nodes are available: {reason}")
+                return None
+            # The node takes the pod up when it is bound, and from then on the status is the node's to write.
+            bound = conditions.made("PodScheduled", True)
+            held = conditions.merged((pod.get("status") or {}).get("conditions") or [], [bound])
+            pod = await self.hub.patch(PODS, pod, {"status": {"conditions": held}}, "status")
+            pod = await self.hub.patch(PODS, pod, {"spec": {"nodeName": self._node}})
         where = f"{key[0]}/{key[1]}"
         await self.events.normal(pod, "Scheduled", f"Successfully assigned {where} to {self._node}")
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -84,10 +85,9 @@ class Container:
         await self._pause(delay)
 
     async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _configured(self) -> Launch | None:
         """What to run, once everything that it refers to is there; None when stopped before."""
@@ -133,7 +133,7 @@ class Container:
             await self._ended(end)
             return 128
         self.state = {"running": {"startedAt": begun}}
-        await self._context.tools.events.normal(self._context.pod, "Started", f"Container started: {self.name}")
+        await self._context.tools.events.normal(self._context.pod, "Started", f"Started container {self.name}")
         async with asyncio.TaskGroup() as group:
             prober = group.create_task(self._attend(probes.Target(self._context, self.spec, launch), process))
             code = await process.wait()
@@ -216,7 +216,8 @@ class Container:
             try:
                 env = await environment.environment(self._context, self.spec)
                 launch = Launch([], env, str(self._folder()), str(self.log))
-                await asyncio.wait_for(probes.act(probes.Target(self._context, self.spec, launch), hook), grace)
+                async with asyncio.timeout(grace):
+                    await probes.act(probes.Target(self._context, self.spec, launch), hook)
             except (probes.Failed, NotReady, TimeoutError) as error:
                 message = f"PreStopHook failed: {error or 'it outlasted the grace period'}"
                 await self._context.tools.events.warning(self._context.pod, "FailedPreStopHook", message)

@@ -89,7 +89,7 @@ class PodContext:
     @property
     def folder(self) -> Path:
         """The pod's own folder; short, because Unix sockets below it may have 107 letters."""
-        return self.facts.state_dir / "pods" / self.pod["metadata"]["uid"][:8]
+        return self.facts.state_dir / "pods" / str(self.pod["metadata"]["uid"])[:8]
 
     @property
     def home(self) -> Path:

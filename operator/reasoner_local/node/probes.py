@@ -128,7 +128,8 @@ async def _try(target: Target, watch: Watch) -> bool:
     limit = watch.probe.get("timeoutSeconds", 1)
     action: Obj = {name: watch.probe[name] for name in _ACTIONS if name in watch.probe}
     try:
-        await asyncio.wait_for(act(target, action), limit)
+        async with asyncio.timeout(limit):
+            await act(target, action)
     except (Failed, TimeoutError) as error:
         why = str(error) or f"command timed out: timed out after {limit}s"
         await watch.complain(f"{watch.kind} probe failed: {why}")

@@ -85,7 +85,9 @@ class Process:
         """SIGTERM, after `grace` seconds SIGKILL; the exit code."""
         self.terminate()
         try:
-            return await asyncio.wait_for(self.wait(), grace)
+            # Not wait_for: that of Python 3.11 swallows a cancellation that comes together with the end.
+            async with asyncio.timeout(grace):
+                return await self.wait()
         except TimeoutError:
             self.kill()
             return await self.wait()

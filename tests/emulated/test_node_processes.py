@@ -1,0 +1,140 @@
+"""Nothing of a pod outlives it, however it ends, nor the cluster, however that ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from reasoner_local.client import PODS, Client
+from reasoner_local.node.process import marked
+from reasoner_local.state import ClusterState, StateDir
+from support.local import World, container_state, phase, shell, world
+
+#: Leaves a child in its own session, and a grandchild whose parent is gone.
+STRAY = "setsid sleep 1000 & (setsid sleep 1001 &) ; "
+DAEMON = (sys.executable, "-m", "reasoner_local.daemon", "--no-operator", "--state-dir")
+
+
+@pytest.fixture
+async def local(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path / "cluster") as made:
+        yield made
+
+
+def state_of(local: World) -> ClusterState:
+    told = local.cluster.state.read()
+    assert told is not None
+    return told
+
+
+async def gone(mark: str) -> None:
+    """Await the end of every process of a cluster."""
+    async with asyncio.timeout(10):
+        while marked(mark):
+            await asyncio.sleep(0.05)
+
+
+async def test_what_a_container_leaves_behind_dies_with_it(local: World) -> None:
+    await local.pod("p", shell(STRAY + "exit 0"))
+    await local.ended("p")
+    assert marked(state_of(local).mark) == []
+
+
+async def test_sigterm_comes_first_and_the_grace_period_is_kept(local: World) -> None:
+    kind = "trap 'echo asked; exit 7' TERM; echo up; while true; do sleep 0.05; done"
+    stubborn = "trap '' TERM; echo up; while true; do sleep 0.05; done"
+    await local.pod("kind", shell(kind), terminationGracePeriodSeconds=20)
+    await local.pod("stubborn", shell(STRAY + stubborn), terminationGracePeriodSeconds=1)
+    for name in ("kind", "stubborn"):
+        # A finalizer lets the pod's last status be seen.
+        await local.client.patch(
+            PODS, await local.client.get(PODS, "default", name), {"metadata": {"finalizers": ["test/hold"]}}
+        )
+        async with asyncio.timeout(10):
+            while await local.log(name) != "up\n":
+                await asyncio.sleep(0.02)
+        await local.client.delete(PODS, await local.client.get(PODS, "default", name))
+    ends = {name: container_state(await local.ended(name))["terminated"] for name in ("kind", "stubborn")}
+    assert {name: end["exitCode"] for name, end in ends.items()} == {"kind": 7, "stubborn": 137}
+    assert await local.log("kind") == "up\nasked\n"
+    for name in ("kind", "stubborn"):
+        held = await local.client.get(PODS, "default", name)
+        await local.client.patch(PODS, held, {"metadata": {"finalizers": None}})
+    await gone(state_of(local).mark)
+
+
+async def test_pre_stop_hook_runs_before_sigterm(local: World) -> None:
+    hook = {"preStop": {"exec": {"command": ["sh", "-c", "touch drained; sleep 0.2"]}}}
+    script = "trap 'test -e drained && echo after the hook; exit 0' TERM; while true; do sleep 0.05; done"
+    pod = await local.pod("p", shell(script, lifecycle=hook))
+    pod = await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
+    await local.client.delete(PODS, pod)
+    async with asyncio.timeout(10):
+        while await local.client.find(PODS, "default", "p"):
+            await asyncio.sleep(0.02)
+    log = next(local.cluster.logs_dir.glob("default_p_*"))
+    assert log.read_text() == "after the hook\n"
+
+
+async def test_pod_deleted_by_force_leaves_nothing(local: World) -> None:
+    pod = await local.pod("p", shell(STRAY + "sleep 1002"))
+    pod = await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
+    await local.client.delete(PODS, pod, grace=0)
+    await gone(state_of(local).mark)
+    pods = local.cluster.state.path / "pods"
+    async with asyncio.timeout(5):
+        while list(pods.iterdir()):
+            await asyncio.sleep(0.02)
+
+
+async def test_reaper_killed_by_force_takes_its_container_along(local: World) -> None:
+    await local.pod("p", shell("exec sleep 1003"))
+    pod = await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
+    main = int(pod["status"]["containerStatuses"][0]["containerID"].removeprefix("process://"))
+    reaper = int(Path(f"/proc/{main}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    os.kill(reaper, signal.SIGKILL)
+    pod = await local.ended("p")
+    assert container_state(pod)["terminated"]["exitCode"] == 137
+    await gone(state_of(local).mark)
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """A cluster in a process of its own, ready."""
+    process = subprocess.Popen([*DAEMON, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up and process.poll() is None:
+        told = StateDir(folder).read()
+        if told is not None and told.ready and told.pid == process.pid:
+            return process
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"the cluster did not start: exit code {process.wait()}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+async def test_nothing_outlives_the_cluster(tmp_path: Path, number: signal.Signals) -> None:
+    process = started(tmp_path)
+    told = StateDir(tmp_path).read()
+    assert told is not None
+    try:
+        async with Client(told.url) as client:
+            stubborn = "trap '' TERM HUP INT; " if number == signal.SIGTERM else ""
+            container = shell(STRAY + stubborn + "while true; do sleep 0.1; done")
+            meta = {"name": "p", "namespace": "default"}
+            await client.create(PODS, {"metadata": meta, "spec": {"containers": [container]}})
+            async with asyncio.timeout(20):
+                while phase(await client.get(PODS, "default", "p")) != "Running":
+                    await asyncio.sleep(0.02)
+    finally:
+        process.send_signal(number)
+    code = await asyncio.to_thread(process.wait, 30)
+    await gone(told.mark)
+    assert code == (-9 if number == signal.SIGKILL else 0)

@@ -1,0 +1,118 @@
+"""An embedded cluster to test with: makes objects, awaits what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reasoner_local.client import DEPLOYMENTS, EVENTS, JOBS, PODS, Client, Obj, Resource
+from reasoner_local.cluster import LocalCluster, Options
+
+NAMESPACE = "default"
+
+
+@dataclass
+class World:
+    """A running cluster and a client of it."""
+
+    cluster: LocalCluster
+    client: Client
+
+    async def make(self, kind: Resource, name: str, **fields: Any) -> Obj:
+        """Create an object in the default namespace."""
+        meta = {"name": name, "namespace": NAMESPACE, **fields.pop("metadata", {})}
+        return await self.client.create(kind, {"metadata": meta, **fields})
+
+    async def pod(self, name: str, *containers: Obj, **spec: Any) -> Obj:
+        """Create a pod that is not restarted unless said otherwise."""
+        return await self.make(PODS, name, spec={"restartPolicy": "Never", "containers": list(containers), **spec})
+
+    async def job(self, name: str, container: Obj, pod: Obj | None = None, **spec: Any) -> Obj:
+        """Create a Job whose pods are not restarted unless said otherwise."""
+        template = {"spec": {"restartPolicy": "Never", "containers": [container], **(pod or {})}}
+        return await self.make(JOBS, name, spec={"template": template, **spec})
+
+    async def deployment(self, name: str, container: Obj, **spec: Any) -> Obj:
+        """Create a Deployment labelled `app=<name>`."""
+        labels = {"app": name}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        return await self.make(
+            DEPLOYMENTS, name, spec={"selector": {"matchLabels": labels}, "template": template, **spec}
+        )
+
+    async def pods(self, prefix: str = "") -> list[Obj]:
+        """The pods whose names begin so."""
+        found, _ = await self.client.list(PODS)
+        return [pod for pod in found if pod["metadata"]["name"].startswith(prefix)]
+
+    async def until(self, kind: Resource, name: str, true: Callable[[Obj], object], limit: float = 20) -> Obj:
+        """Await that something is true of an object; returns it."""
+        obj: Obj | None = None
+        try:
+            async with asyncio.timeout(limit):
+                while True:
+                    obj = await self.client.find(kind, NAMESPACE if kind.namespaced else None, name)
+                    if obj is not None and true(obj):
+                        return obj
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise AssertionError(f"{kind.kind} {name} after {limit} s: {obj and obj.get('status')}") from error
+
+    async def ended(self, name: str) -> Obj:
+        """Await a pod's end."""
+        return await self.until(PODS, name, lambda pod: phase(pod) in ("Succeeded", "Failed"))
+
+    async def log(self, pod: str, **query: str) -> str:
+        """A pod's log by the API."""
+        path = PODS.path(NAMESPACE, pod, "log")
+        async with self.client.session.get(path, params=query) as answer:
+            return await answer.text()
+
+    async def reasons(self, name: str) -> set[str]:
+        """Reasons of the Events about an object."""
+        found, _ = await self.client.list(EVENTS)
+        return {event["reason"] for event in found if event["involvedObject"]["name"] == name}
+
+
+@asynccontextmanager
+async def world(folder: Path, options: Options | None = None) -> AsyncIterator[World]:
+    """A cluster without infrastructure, quick to retry."""
+    quick = options or Options(job_backoff=0.1, restart_backoff=0.1)
+    async with LocalCluster(folder, infra=False, options=quick) as cluster, Client(cluster.url) as client:
+        yield World(cluster, client)
+
+
+def python(code: str, name: str = "main", **fields: Any) -> Obj:
+    """A container that runs a Python program."""
+    return {"name": name, "image": "python", "command": ["python", "-c", code], **fields}
+
+
+def shell(code: str, name: str = "main", **fields: Any) -> Obj:
+    """A container that runs a shell script."""
+    return {"name": name, "image": "busybox", "command": ["sh", "-c", code], **fields}
+
+
+def phase(pod: Obj) -> str:
+    """A pod's phase."""
+    return str((pod.get("status") or {}).get("phase"))
+
+
+def container_state(pod: Obj, position: int = 0) -> Obj:
+    """The state of one of a pod's containers; empty before the node has taken the pod up."""
+    statuses: list[Obj] = pod["status"].get("containerStatuses") or []
+    return statuses[position]["state"] if statuses else {}
+
+
+def condition(obj: Obj, kind: str) -> Obj:
+    """An object's condition; empty where it has none of that type."""
+    found: list[Obj] = (obj.get("status") or {}).get("conditions") or []
+    return next((one for one in found if one["type"] == kind), {})
+
+
+def true(obj: Obj, kind: str) -> bool:
+    """Whether an object's condition is True."""
+    return bool(condition(obj, kind).get("status") == "True")
