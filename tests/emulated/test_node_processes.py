@@ -16,7 +16,7 @@ import pytest
 from reasoner_local.client import PODS, Client
 from reasoner_local.node.process import marked
 from reasoner_local.state import ClusterState, StateDir
-from support.local import World, container_state, phase, shell, world
+from support.local import World, container_state, eventually, phase, shell, world
 
 #: Leaves a child in its own session, and a grandchild whose parent is gone.
 STRAY = "setsid sleep 1000 & (setsid sleep 1001 &) ; "
@@ -35,11 +35,21 @@ def state_of(local: World) -> ClusterState:
     return told
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
 async def gone(mark: str) -> None:
     """Await the end of every process of a cluster."""
-    async with asyncio.timeout(10):
-        while marked(mark):
-            await asyncio.sleep(0.05)
+
+    async def none() -> bool:
+        return not marked(mark)
+
+    await eventually(none)
+
+
+async def is_up(local: World, name: str) -> bool:
+    return await local.log(name) == "up\n"
 
 
 async def test_what_a_container_leaves_behind_dies_with_it(local: World) -> None:
@@ -58,9 +68,7 @@ async def test_sigterm_comes_first_and_the_grace_period_is_kept(local: World) ->
         await local.client.patch(
             PODS, await local.client.get(PODS, "default", name), {"metadata": {"finalizers": ["test/hold"]}}
         )
-        async with asyncio.timeout(10):
-            while await local.log(name) != "up\n":
-                await asyncio.sleep(0.02)
+        await eventually(lambda name=name: is_up(local, name))
         await local.client.delete(PODS, await local.client.get(PODS, "default", name))
     ends = {name: container_state(await local.ended(name))["terminated"] for name in ("kind", "stubborn")}
     assert {name: end["exitCode"] for name, end in ends.items()} == {"kind": 7, "stubborn": 137}
@@ -77,9 +85,7 @@ async def test_pre_stop_hook_runs_before_sigterm(local: World) -> None:
     pod = await local.pod("p", shell(script, lifecycle=hook))
     pod = await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
     await local.client.delete(PODS, pod)
-    async with asyncio.timeout(10):
-        while await local.client.find(PODS, "default", "p"):
-            await asyncio.sleep(0.02)
+    await local.gone(PODS, "p")
     log = next(local.cluster.logs_dir.glob("default_p_*"))
     assert log.read_text() == "after the hook\n"
 
@@ -89,18 +95,19 @@ async def test_pod_deleted_by_force_leaves_nothing(local: World) -> None:
     pod = await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
     await local.client.delete(PODS, pod, grace=0)
     await gone(state_of(local).mark)
-    pods = local.cluster.state.path / "pods"
-    async with asyncio.timeout(5):
-        while list(pods.iterdir()):
-            await asyncio.sleep(0.02)
+    folder = local.cluster.state.path / "pods" / pod["metadata"]["uid"][:8]
+
+    async def cleared() -> bool:
+        return not folder.exists()
+
+    await eventually(cleared)
 
 
 async def test_reaper_killed_by_force_takes_its_container_along(local: World) -> None:
     await local.pod("p", shell("exec sleep 1003"))
     pod = await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
     main = int(pod["status"]["containerStatuses"][0]["containerID"].removeprefix("process://"))
-    reaper = int(Path(f"/proc/{main}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    os.kill(reaper, signal.SIGKILL)
+    os.kill(parent_of(main), signal.SIGKILL)
     pod = await local.ended("p")
     assert container_state(pod)["terminated"]["exitCode"] == 137
     await gone(state_of(local).mark)
@@ -130,9 +137,11 @@ async def test_nothing_outlives_the_cluster(tmp_path: Path, number: signal.Signa
             container = shell(STRAY + stubborn + "while true; do sleep 0.1; done")
             meta = {"name": "p", "namespace": "default"}
             await client.create(PODS, {"metadata": meta, "spec": {"containers": [container]}})
-            async with asyncio.timeout(20):
-                while phase(await client.get(PODS, "default", "p")) != "Running":
-                    await asyncio.sleep(0.02)
+
+            async def running() -> bool:
+                return phase(await client.get(PODS, "default", "p")) == "Running"
+
+            await eventually(running, 20)
     finally:
         process.send_signal(number)
     code = await asyncio.to_thread(process.wait, 30)

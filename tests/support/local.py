@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from reasoner_local.client import DEPLOYMENTS, EVENTS, JOBS, PODS, Client, Obj, Resource
 from reasoner_local.cluster import LocalCluster, Options
 
 NAMESPACE = "default"
+T = TypeVar("T")
 
 
 @dataclass
@@ -51,16 +52,25 @@ class World:
 
     async def until(self, kind: Resource, name: str, true: Callable[[Obj], object], limit: float = 20) -> Obj:
         """Await that something is true of an object; returns it."""
-        obj: Obj | None = None
+        seen: list[Obj | None] = [None]
+
+        async def found() -> Obj | None:
+            seen[0] = await self.client.find(kind, NAMESPACE if kind.namespaced else None, name)
+            return seen[0] if seen[0] is not None and true(seen[0]) else None
+
         try:
-            async with asyncio.timeout(limit):
-                while True:
-                    obj = await self.client.find(kind, NAMESPACE if kind.namespaced else None, name)
-                    if obj is not None and true(obj):
-                        return obj
-                    await asyncio.sleep(0.02)
+            return await eventually(found, limit)
         except TimeoutError as error:
-            raise AssertionError(f"{kind.kind} {name} after {limit} s: {obj and obj.get('status')}") from error
+            told = seen[0] and seen[0].get("status")
+            raise AssertionError(f"{kind.kind} {name} after {limit} s: {told}") from error
+
+    async def gone(self, kind: Resource, name: str, limit: float = 20) -> None:
+        """Await that an object is no more."""
+
+        async def absent() -> bool:
+            return await self.client.find(kind, NAMESPACE, name) is None
+
+        await eventually(absent, limit)
 
     async def ended(self, name: str) -> Obj:
         """Await a pod's end."""
@@ -76,6 +86,14 @@ class World:
         """Reasons of the Events about an object."""
         found, _ = await self.client.list(EVENTS)
         return {event["reason"] for event in found if event["involvedObject"]["name"] == name}
+
+
+async def eventually(check: Callable[[], Awaitable[T | None]], limit: float = 10) -> T:
+    """Await a truthy answer."""
+    async with asyncio.timeout(limit):
+        while not (answer := await check()):  # noqa: ASYNC110 - another process is waited for
+            await asyncio.sleep(0.02)
+        return answer
 
 
 @asynccontextmanager
@@ -94,6 +112,11 @@ def python(code: str, name: str = "main", **fields: Any) -> Obj:
 def shell(code: str, name: str = "main", **fields: Any) -> Obj:
     """A container that runs a shell script."""
     return {"name": name, "image": "busybox", "command": ["sh", "-c", code], **fields}
+
+
+def count(obj: Obj, name: str) -> int:
+    """A count in an object's status; nought where it is not there."""
+    return int((obj.get("status") or {}).get(name, 0))
 
 
 def phase(pod: Obj) -> str:
