@@ -36,7 +36,7 @@ def read(text: str, hint: str) -> Page:
     before the answer (evidence: login, paywall or interaction), `no_human_answer` where no person gave one."""
     root = parse(text)
     if root is None:
-        raise Dropped("no_human_answer", "empty page")
+        raise Dropped("no_human_answer", "none")
     title = _title(root)
     data = structured.json_ld(root)
     block = _block(root, data, hint)
@@ -49,7 +49,7 @@ def read(text: str, hint: str) -> Page:
     if not answers and (gate := wall_on(root)):
         raise Dropped("gated", gate)
     if not human:
-        raise Dropped("no_human_answer", "bot" if answers else "no answer")
+        raise Dropped("no_human_answer", "bot" if answers else "none")
     human.sort(key=lambda answer: (not answer.accepted, -answer.votes))
     best = tuple(replace(answer, text=answer.text[:MAX_CHARACTERS]) for answer in human[:MAX_ANSWERS])
     return Page(title, (block.question or hint)[:MAX_CHARACTERS], best)
