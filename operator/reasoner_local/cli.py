@@ -69,11 +69,20 @@ def up(
         if foreground:
             os.execv(argv[0], argv)
         _detach(folder, argv)
-    told = folder.read()
-    if told is None:
-        raise RuntimeError(f"the cluster in {folder.path} runs but tells nothing of itself")
-    _show(folder, told)
+    _show(folder, _ready(folder))
     typer.echo('To use it:  eval "$(reasoner local env)"')
+
+
+def _ready(folder: StateDir) -> ClusterState:
+    """What the cluster tells once it is ready: somebody else may be starting it."""
+    give_up = time.monotonic() + _START_LIMIT
+    while folder.is_locked() and time.monotonic() < give_up:
+        told = folder.read()
+        if told is not None and told.ready:
+            return told
+        time.sleep(_INTERVAL)
+    typer.echo(f"the cluster did not start; its log is {folder.logs / 'cluster.log'}", err=True)
+    raise typer.Exit(1)
 
 
 def _detach(folder: StateDir, argv: list[str]) -> None:
@@ -127,9 +136,9 @@ def status(state_dir: Where = None) -> None:
 
 def _show(folder: StateDir, told: ClusterState) -> bool:
     rows = [*cli_view.part_rows(told), *cli_view.pod_rows(told, folder)]
-    table = Table(title=f"embedded cluster in {folder.path}", title_justify="left")
+    table = Table(title=f"embedded cluster in {folder.path}", title_justify="left", box=None, header_style="bold")
     for name in ("name", "address", "pid", "health", "log"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("address", "pid", "log"))
     for row in rows:
         table.add_row(row.name, row.address, row.pid, row.shown_health(), row.log)
     Console().print(table)

@@ -4,7 +4,6 @@ Used by `cli`."""
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +34,12 @@ class Row:
 
 
 def part_rows(told: ClusterState) -> list[Row]:
-    """The cluster's own processes."""
+    """The cluster's own processes. Logs are named from the state folder."""
     rows = []
     for part in told.parts:
         health = _health(part)
-        rows.append(Row(part.name, part.address, str(part.pid or ""), health, part.log, health == "ok"))
+        log = f"logs/{Path(part.log).name}"
+        rows.append(Row(part.name, part.address, str(part.pid or ""), health, log, health == "ok"))
     return rows
 
 
@@ -78,9 +78,9 @@ def _container_rows(pod: Obj, folder: StateDir) -> list[Row]:
         health = detail.get("reason") or state
         pid = container.get("containerID", "").removeprefix("process://") if state == "running" else ""
         run = f"{meta['namespace']}_{meta['name']}_{meta['uid'][:8]}_{container['name']}_{container['restartCount']}"
-        log = folder.logs / f"{run}.log"
+        log = f"logs/{run}.log"
         name = f"pod {meta['namespace']}/{meta['name']}"
-        shown = os.path.relpath(log) if log.exists() else ""
+        shown = log if (folder.path / log).exists() else ""
         bad = state == "waiting" and health not in ("ContainerCreating", "PodInitializing")
         failed = state == "terminated" and detail.get("exitCode") != 0
         rows.append(Row(name, status.get("podIP", ""), pid, health, shown, not (bad or failed)))

@@ -213,9 +213,8 @@ class LocalCluster:
     async def _supervise(self, children: list[Child]) -> None:
         started = [Supervised(child, self._tell) for child in children]
         self._children += started
-        for one in started:
-            one.start()
-            self._stack.push_async_callback(one.stop)
+        self._stack.push_async_callback(_stop_all, started)
+        await asyncio.gather(*(one.start() for one in started))
 
     def _operator_child(self, facts: NodeFacts) -> Child:
         """The operator, run as a user would run it; settings reach it by its own variables."""
@@ -231,3 +230,7 @@ class LocalCluster:
         self._told.parts = parts
         self._told.environment = self.environment()
         self.state.write(self._told)
+
+
+async def _stop_all(children: list[Supervised]) -> None:
+    await asyncio.gather(*(child.stop() for child in children))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import yaml
 CONTEXT = "reasoner-local"
 #: Accepted by the API server like any other; kubectl asks for a password where a kubeconfig names no user.
 TOKEN = "reasoner-local"
+_ATTEMPTS, _PAUSE = 5, 0.1
 
 
 @dataclass
@@ -66,13 +68,23 @@ class StateDir:
     def lock(self) -> None:
         """Claim the folder until the process ends. Raises Locked."""
         self.path.mkdir(parents=True, exist_ok=True)
+        for _ in range(_ATTEMPTS):
+            handle = self._try(fcntl.LOCK_EX)
+            if handle is not None:
+                self._lock = handle
+                return
+            # It may be somebody who only looks whether it is locked.
+            time.sleep(_PAUSE)
+        raise Locked(f"a cluster is running in {self.path}")
+
+    def _try(self, kind: int) -> int | None:
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
             os.close(handle)
-            raise Locked(f"a cluster is running in {self.path}") from error
-        self._lock = handle
+            return None
+        return handle
 
     def unlock(self) -> None:
         """Give the folder back."""
@@ -84,11 +96,10 @@ class StateDir:
         """Whether a cluster runs here."""
         if not (self.path / "lock").exists():
             return False
-        try:
-            self.lock()
-        except Locked:
+        handle = self._try(fcntl.LOCK_SH)
+        if handle is None:
             return True
-        self.unlock()
+        os.close(handle)
         return False
 
     def write(self, state: ClusterState) -> None:

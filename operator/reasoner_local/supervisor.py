@@ -44,10 +44,12 @@ class Supervised:
         self._changed = changed
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
 
-    def start(self) -> None:
-        """Begin."""
+    async def start(self) -> None:
+        """Begin; the first attempt to start it has been made when this returns."""
         self._task = asyncio.create_task(self._run(), name=self.child.name)
+        await self._tried.wait()
 
     async def _run(self) -> None:
         failures = 0
@@ -58,9 +60,11 @@ class Supervised:
                 self._process = await Process.start(launch)
             except StartError as error:
                 log.error("%s cannot be started: %s", self.child.name, error)
+                self._tried.set()
             else:
                 self.pid = self._process.pid
                 self._changed()
+                self._tried.set()
                 code = await self._process.wait()
                 log.warning("%s ended with exit code %d; its log is %s", self.child.name, code, self.child.log)
             lasted = asyncio.get_running_loop().time() - begun
