@@ -1,0 +1,49 @@
+"""The questions of a GRPORun as prompts. Called by `train`; loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reasoner_api.grpo import GRPOEvaluation, GRPOSettings
+from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.training.inputs import Fetched, parquet
+
+COLUMNS = ("question", "answer")
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Rows for the trainer: prompt, question, answer, split."""
+
+    train: list[dict[str, str]]
+    test: list[dict[str, str]]
+    """Held out: for measurement alone."""
+    too_long: int
+    """Training questions left out because their prompt is too long."""
+
+
+def read(
+    dataset: Fetched, settings: GRPOSettings, evaluation: GRPOEvaluation, count_tokens: Callable[[str], int]
+) -> Questions:
+    """The dataset's train and test questions. Raises ConfigError where none can be learnt from."""
+    train = _rows(parquet(dataset, "train.parquet", COLUMNS), "train", settings)
+    fitting = [row for row in train if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
+    if not fitting:
+        raise ConfigError(f"dataset: none of its {len(train)} training questions fits grpo.maxPromptTokens")
+    test = _rows(parquet(dataset, "test.parquet", COLUMNS), "test", settings)
+    test = [row for row in test if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
+    return Questions(fitting, test[: evaluation.prompts], len(train) - len(fitting))
+
+
+def prompt_of(question: str, settings: GRPOSettings) -> str:
+    """The question, then the instruction. Plain text: a base model knows no chat template."""
+    return f"{question}\n{settings.instruction}"
+
+
+def _rows(path: Path, split: str, settings: GRPOSettings) -> list[dict[str, str]]:
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path, columns=list(COLUMNS))
+    return [{**row, "prompt": prompt_of(row["question"], settings), "split": split} for row in table.to_pylist()]

@@ -1,0 +1,78 @@
+"""GRPOSettings -> TRL's GRPOConfig: the recipe in TRL's terms. Called by `train`; needs TRL."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+from typing import Any
+
+from trl import GRPOConfig
+
+from reasoner_api.grpo import GRPOWork
+from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.training.arguments import build, deepspeed_config, device_arguments
+
+#: Hours that a process waits for the others: while one uploads, or measures, the rest wait.
+WAIT_SECONDS = 2 * 3600
+
+
+def arguments(work: GRPOWork, output: Path) -> GRPOConfig:
+    """GRPOConfig of the work. Raises ConfigError, also where a run could not resume from its checkpoints."""
+    settings = work.grpo
+    ours: dict[str, Any] = settings.model_dump(exclude={"args", "deepspeed", "instruction", "max_prompt_tokens"})
+    ours |= (
+        device_arguments()
+        | _rollout(work)
+        | {
+            "output_dir": str(output),
+            "deepspeed": deepspeed_config(settings.deepspeed),
+            # The paper's KL is the plain low-variance estimator, without importance weights.
+            "use_bias_correction_kl": False,
+            "save_strategy": "steps",
+            "save_steps": work.checkpoint.every_steps,
+            "save_total_limit": 1,
+            "num_generations_eval": work.evaluation.samples,
+            "per_device_eval_batch_size": _eval_batch(settings.per_device_train_batch_size, work.evaluation.samples),
+            "logging_steps": 1,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "ddp_timeout": WAIT_SECONDS,
+        }
+    )
+    config = build(GRPOConfig, ours, settings.args, "grpo")
+    every = resumable_every(config)
+    if work.checkpoint.every_steps % every:
+        # Within a generation the trainer's buffered completions are lost: it would not go on as it was.
+        raise ConfigError(
+            f"checkpoint.everySteps: {work.checkpoint.every_steps} must be a multiple of {every}, the optimizer steps "
+            "that one generation serves (stepsPerGeneration * numIterations / gradientAccumulationSteps)"
+        )
+    return config
+
+
+def resumable_every(config: GRPOConfig) -> int:
+    """Optimizer steps between the points at which a new generation starts."""
+    passes = config.steps_per_generation * config.num_iterations
+    return passes // math.gcd(passes, config.gradient_accumulation_steps)
+
+
+def _rollout(work: GRPOWork) -> dict[str, Any]:
+    if work.rollout.engine == "transformers":
+        return {"use_vllm": False}
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError("rollout.engine: this image holds no vllm; set it to transformers, or use a GPU image")
+    return {
+        "use_vllm": True,
+        "vllm_mode": work.rollout.mode,
+        "vllm_gpu_memory_utilization": work.rollout.gpu_memory_utilization,
+        "vllm_tensor_parallel_size": work.rollout.tensor_parallel_size,
+        "vllm_max_model_length": work.grpo.max_prompt_tokens + work.grpo.max_completion_length,
+        # The recipe takes the sampler's tokens as the policy's own.
+        "vllm_importance_sampling_correction": False,
+    }
+
+
+def _eval_batch(train_batch: int, samples: int) -> int:
+    """Whole prompts a batch, and about as many rows as in training."""
+    return samples * math.ceil(train_batch / samples)

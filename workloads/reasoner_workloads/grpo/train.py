@@ -1,0 +1,190 @@
+"""Trains a policy by GRPO, measures it before and after, publishes it. Called by `run`; needs torch and TRL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, TrainerControl, TrainerState, TrainingArguments
+from trl import GRPOTrainer
+
+from reasoner_api.grpo import Lineage
+from reasoner_api.task import GRPOTask
+from reasoner_workloads.common.run import Run
+from reasoner_workloads.common.store import Missing
+from reasoner_workloads.grpo import data
+from reasoner_workloads.grpo.reward import Tokens
+from reasoner_workloads.grpo.rules_judge import Rules
+from reasoner_workloads.grpo.scoring import Record, Scorer
+from reasoner_workloads.grpo.settings import arguments, resumable_every
+from reasoner_workloads.grpo.verifier_client import Judge, VerifierClient
+from reasoner_workloads.training import launch, model
+from reasoner_workloads.training.callbacks import Watch, listen, train
+from reasoner_workloads.training.checkpoints import Checkpoints
+from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
+from reasoner_workloads.training.outcome import Made, publish_model
+from reasoner_workloads.training.world import World
+
+#: Figure of the report -> entry of TRL's log.
+LOGGED = {
+    "reward": "reward",
+    "accuracy": "accuracy",
+    "extraction_failures": "extraction_failures",
+    "response_length": "completions/mean_length",
+    "kl": "kl",
+    "loss": "loss",
+    "entropy": "entropy",
+}
+#: The part of the run's progress that is training.
+TRAINED = (0.03, 0.97)
+BASELINE = "baseline.json"
+
+
+def train_policy(this: Run[GRPOTask]) -> None:
+    """The whole run, in one of its processes."""
+    with tempfile.TemporaryDirectory(prefix="grpo-") as own:
+        _Training(this, launch.workdir() if launch.is_rank() else Path(own)).run()
+
+
+class _Training:
+    """One run's parts, in the order in which they come to be."""
+
+    def __init__(self, this: Run[GRPOTask], folder: Path) -> None:
+        self.this, self.work, self.folder = this, this.task.work, folder
+        self.world = World()
+        self.store = this.store
+        self.checkpoints = Checkpoints.of(this, self.work.checkpoint.keep, self.world)
+
+    def run(self) -> None:
+        """Fetch, measure, train, measure, publish."""
+        this, work = self.this, self.work
+        this.reporter.advance(0.0, "loading data and model")
+        config = arguments(work, self.folder / "trainer")
+        own = self.folder / f"inputs-{self.world.local_rank}"
+        dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
+        base = fetch_base_model(work.base_model, work.storage, own / "base")
+        lineage = self._lineage(dataset, base)
+        this.reporter.update(lineage=lineage)
+        policy, tokenizer = model.load(base, bf16=False)
+        tokens = tokens_of(tokenizer)
+        questions = data.read(dataset, work.grpo, work.evaluation, tokens.count)
+        scorer = Scorer(self._open_judge, work.reward, tokens, Record(self.store, "completions", self.world.rank))
+        before = self._baseline()
+        config.eval_on_start = before is None and bool(questions.test)
+        trainer = GRPOTrainer(
+            model=policy,
+            reward_funcs=scorer,
+            args=config,
+            train_dataset=Dataset.from_list(questions.train),
+            eval_dataset=Dataset.from_list(questions.test) if questions.test else None,
+            processing_class=tokenizer,
+        )
+        watch = _Watch(this, self.checkpoints, listen(this), LOGGED, every=resumable_every(config), span=TRAINED)
+        watch.measured, watch.remember = before or {}, self._remember
+        watch.measures = bool(questions.test)
+        self._train(trainer, watch)
+        made = self.folder / "model"
+        model.save(trainer, made)
+        if self.world.main:
+            figures = {**this.reporter.report.metrics, "questions_too_long": float(questions.too_long)}
+            publish_model(this, self._made(made, figures, lineage))
+            this.reporter.advance(1.0, "published")
+        asyncio.run_coroutine_threadsafe(scorer.close(), trainer.async_loop).result()
+        self.world.barrier()
+        if not config.use_vllm:
+            trainer.accelerator.end_training()
+
+    def _train(self, trainer: GRPOTrainer, watch: _Watch) -> None:
+        output = Path(trainer.args.output_dir)
+        step = self.checkpoints.restore(output)
+        train(trainer, watch, None if step is None else str(output / f"checkpoint-{step}"))
+        if watch.measures and "reward_after" not in watch.measured:
+            # The last step was done by a pod that ended before it could measure.
+            trainer.evaluate()
+
+    def _open_judge(self) -> Judge:
+        if self.this.task.verifier is None:
+            return Rules()
+        return VerifierClient(self.this.task.verifier, self.work.reward)
+
+    def _baseline(self) -> dict[str, float] | None:
+        """What an earlier pod measured before the first step."""
+        try:
+            return dict(json.loads(self.store.get(BASELINE)))
+        except Missing:
+            return None
+
+    def _remember(self, measured: dict[str, float]) -> None:
+        if self.world.main:
+            self.store.put_new(BASELINE, json.dumps(measured).encode())
+
+    def _lineage(self, dataset: Fetched, base: Fetched) -> Lineage:
+        verifier = self.this.task.verifier
+        return Lineage(
+            dataset=dataset.identity, verifier=verifier.digest if verifier else None, base_model=base.identity
+        )
+
+    def _made(self, folder: Path, metrics: dict[str, float], lineage: Lineage) -> Made:
+        verifier = self.this.task.verifier
+        judge = "math-verify" if verifier is None else verifier.digest or f"{verifier.model} at {verifier.endpoint}"
+        return Made(
+            folder=folder,
+            metrics=metrics,
+            inputs={
+                "dataset": str(lineage.dataset),
+                "base_model": str(lineage.base_model),
+                "verifier": judge,
+            },
+            title=f"Reasoning model {self.this.task.name}",
+            notes="Trained by GRPO with the reward of an answer verifier. `reward_before` and `reward_after` are mean "
+            "rewards on held-out questions, sampled at the training temperature and judged by that verifier.",
+            lineage=lineage,
+        )
+
+
+class _Watch(Watch):
+    """Measures before the first and after the last step."""
+
+    measured: dict[str, float]
+    remember: Any
+    measures: bool
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
+    ) -> TrainerControl:
+        super().on_step_end(args, state, control, **more)
+        if state.global_step >= state.max_steps and self.measures:
+            control.should_evaluate = True
+        return control
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        when = "before" if state.global_step == 0 else "after"
+        found = {
+            f"{figure}_{when}": float((metrics or {})[f"eval_{figure}"])
+            for figure in ("reward", "accuracy", "extraction_failures")
+        }
+        if when == "before":
+            self.remember(found)
+        self.measured = {**self.measured, **found}
+        self.run.reporter.update(metrics=self.measured)
+
+
+def tokens_of(tokenizer: PreTrainedTokenizerBase) -> Tokens:
+    """The tokenizer as the reward uses it."""
+    encode = partial(tokenizer.encode, add_special_tokens=False)
+    return Tokens(
+        count=lambda text: len(encode(text)),
+        decode=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
+    )

@@ -1,0 +1,65 @@
+"""Spec -> arguments of a TRL trainer. Called by `verifier.train` and `grpo.train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from reasoner_api.common import DeepSpeed
+from reasoner_workloads.common.run import ConfigError
+
+C = TypeVar("C")
+
+#: Arguments that decide where things go and how runs resume: the operator's business.
+OWNED = frozenset({"output_dir", "resume_from_checkpoint", "save_strategy", "push_to_hub", "deepspeed"})
+
+
+def build(config: type[C], ours: Mapping[str, Any], extra: Mapping[str, Any], field: str) -> C:
+    """`config(**ours, **extra)`, `extra` winning. `field` is the spec's name for where `extra` stands.
+
+    Raises:
+        ConfigError: an argument does not exist, is not the user's to set, or has a bad value.
+    """
+    known = [item.name for item in dataclasses.fields(config) if item.init]  # type: ignore[arg-type]
+    for name in extra:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigError(f"{field}.args.{name}: TRL's {config.__name__} has no such argument{hint}")
+        if name in OWNED:
+            raise ConfigError(f"{field}.args.{name} is not yours to set here")
+    try:
+        return config(**{**ours, **extra})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{field}: {error}") from error
+
+
+def device_arguments() -> dict[str, Any]:
+    """What differs between GPUs and none."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    return {"use_cpu": not on_gpu, "dataloader_pin_memory": on_gpu}
+
+
+def deepspeed_config(settings: DeepSpeed | None) -> dict[str, Any] | None:
+    """DeepSpeed's own configuration; `auto` values are filled in by transformers from the trainer's arguments."""
+    if settings is None:
+        return None
+    zero: dict[str, Any] = {"stage": settings.zero_stage, "contiguous_gradients": True, "overlap_comm": True}
+    if settings.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+    if settings.zero_stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+    return {
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "bf16": {"enabled": "auto"},
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        # torch's AdamW steps on the CPU too, and needs no compiler in the image.
+        "zero_force_ds_cpu_optimizer": False,
+    }

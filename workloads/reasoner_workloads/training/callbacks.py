@@ -1,0 +1,97 @@
+"""What happens around the trainer's steps: word is left, checkpoints go to the store, SIGTERM ends the run at a step
+that can be resumed. Used by `verifier.train` and `grpo.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from reasoner_api.task import TaskBase
+from reasoner_workloads.common.run import Run, Terminated
+from reasoner_workloads.training.checkpoints import Checkpoints
+
+
+@dataclass
+class Stop:
+    """SIGTERM as a flag while training, as an exception before and after."""
+
+    asked: bool = False
+    training: bool = False
+
+    def __call__(self) -> None:
+        """Called by the signal handler."""
+        self.asked = True
+        if not self.training:
+            raise Terminated
+
+
+@dataclass
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Follows one training run."""
+
+    run: Run[Any]
+    checkpoints: Checkpoints
+    stop: Stop
+    names: Mapping[str, str]
+    """Metric of the report -> entry of the trainer's log."""
+    every: int = 1
+    """Steps between points at which a run can resume (a GRPO generation serves several)."""
+    span: tuple[float, float] = (0.0, 1.0)
+    """The part of the whole run's progress that training is."""
+    logged: dict[str, float] = field(default_factory=dict)
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._advance(state)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        self._advance(state)
+        at_point = state.global_step % self.every == 0
+        if at_point and self.checkpoints.world.any(self.stop.asked):
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        self.logged |= {name: float(logs[entry]) for name, entry in self.names.items() if entry in (logs or {})}
+        self.run.reporter.update(metrics=self.logged)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        saved = self.checkpoints.save(folder, state.global_step)
+        self.run.reporter.update(last_checkpoint=saved)
+
+    def _advance(self, state: TrainerState) -> None:
+        start, end = self.span
+        done = state.global_step / max(state.max_steps, 1)
+        self.run.reporter.advance(start + (end - start) * done, f"step {state.global_step}/{state.max_steps}")
+        self.run.reporter.update(metrics={"step": state.global_step, "max_steps": state.max_steps})
+
+
+def train(trainer: Any, watch: Watch, resume: str | None) -> None:
+    """Train to the end. Raises Terminated where SIGTERM cut it short: the trainer itself returns as if done."""
+    trainer.add_callback(watch)
+    watch.stop.training = True
+    trainer.train(resume_from_checkpoint=resume)
+    watch.stop.training = False
+    if watch.checkpoints.world.any(watch.stop.asked):
+        raise Terminated
+
+
+def listen(run: Run[TaskBase]) -> Stop:
+    """Hear SIGTERM from here on."""
+    stop = Stop()
+    run.on_sigterm(stop)
+    return stop

@@ -1,0 +1,110 @@
+"""Several training processes from one pod's entry: torchrun as a child, its ranks running the same entry again.
+Called by `verifier.run` and `grpo.run`; loads no torch itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from reasoner_api.report import RunReport
+from reasoner_api.task import EXIT_BAD_CONFIG, Topology
+from reasoner_workloads.common.progress import Word
+from reasoner_workloads.common.run import EXIT_ERROR, EXIT_TERMINATED
+
+#: Folder that a node's ranks share; set for them by `torchrun`.
+WORKDIR = "REASONER_WORKDIR"
+DEFAULT_PORT = "29500"
+
+
+def is_rank() -> bool:
+    """Whether this process is one of torchrun's."""
+    return WORKDIR in os.environ
+
+
+def needed(topology: Topology, deepspeed: Any) -> bool:
+    """Whether the run takes torchrun: several processes, or DeepSpeed, which wants a launcher even for one."""
+    return not is_rank() and (topology.nodes > 1 or topology.processes_per_node > 1 or deepspeed is not None)
+
+
+def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
+    """Run this node's ranks to their end and return the pod's exit code: 2 where a rank found the configuration
+    bad, 143 for SIGTERM, 1 for all else. Leaves the report of the rank that knows what happened."""
+    word = Word.from_env(os.environ)
+    with tempfile.TemporaryDirectory(prefix="reasoner-ranks-") as folder:
+        shared = Path(folder)
+        environment = {**os.environ, WORKDIR: folder}
+        child = subprocess.Popen([*_command(topology), "-m", module, *argv], env=environment)
+        asked = _forward_sigterm(child)
+        code = child.wait()
+        reports = [RunReport.model_validate_json(path.read_bytes()) for path in sorted(shared.glob("report-*.json"))]
+        codes = [int(json.loads(path.read_text())) for path in shared.glob("exit-*.json")]
+        if word.termination_log is not None and reports:
+            word.termination_log.write_text(_telling(reports).termination_message(), encoding="utf-8")
+    return _exit_code(code, codes, bool(asked))
+
+
+def enter_rank() -> None:
+    """Set this rank apart before its report is made: only the main rank is heard while it runs, and each leaves its
+    last word in the shared folder, for `torchrun` to choose from."""
+    rank = os.environ["RANK"]
+    os.environ["TERMINATION_MESSAGE_PATH"] = str(workdir() / f"report-{int(rank):04d}.json")
+    if rank != "0":
+        os.environ["REPORT_PORT"] = "0"
+
+
+def leave_rank(code: int) -> int:
+    """Note the rank's exit code, which torchrun itself does not pass on."""
+    (workdir() / f"exit-{os.environ['RANK']}.json").write_text(json.dumps(code))
+    return code
+
+
+def workdir() -> Path:
+    """The folder that this node's ranks share."""
+    return Path(os.environ[WORKDIR])
+
+
+def _command(topology: Topology) -> list[str]:
+    # Full option names: torchrun takes abbreviations for its own even behind the module's name.
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={topology.processes_per_node}"]
+    if topology.nodes == 1:
+        return [*command, "--standalone"]
+    return [
+        *command,
+        f"--nnodes={topology.nodes}",
+        f"--node-rank={os.environ.get('NODE_RANK', os.environ.get('JOB_COMPLETION_INDEX', '0'))}",
+        f"--master-addr={os.environ['MASTER_ADDR']}",
+        f"--master-port={os.environ.get('MASTER_PORT', DEFAULT_PORT)}",
+    ]
+
+
+def _forward_sigterm(child: subprocess.Popen[bytes]) -> list[int]:
+    """Pass SIGTERM on; the list is no longer empty once it has come. torchrun gives its ranks 30 seconds."""
+    asked: list[int] = []
+
+    def forward(number: int, _frame: Any) -> None:
+        asked.append(number)
+        child.send_signal(number)
+
+    signal.signal(signal.SIGTERM, forward)
+    return asked
+
+
+def _telling(reports: Sequence[RunReport]) -> RunReport:
+    """The report that names the cause: ranks that torchrun ended after another's failure only say so."""
+    causes = (item for item in reports if item.state == "Failed" and item.reason != "Terminated")
+    return next(causes, reports[0])
+
+
+def _exit_code(code: int, codes: Iterable[int], asked: bool) -> int:
+    if code == 0:
+        return 0
+    if EXIT_BAD_CONFIG in codes:
+        return EXIT_BAD_CONFIG
+    return EXIT_TERMINATED if asked else EXIT_ERROR

@@ -1,0 +1,31 @@
+"""Loads base models and writes the folders that are published. Called by the trainers; needs torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.training.inputs import Fetched
+
+
+def load(base: Fetched, *, bf16: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer. Raises ConfigError for a name that nothing answers to."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.path)
+        model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.bfloat16 if bf16 else torch.float32)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"baseModel: cannot load {base.identity}: {error}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def save(trainer: Any, folder: Path) -> None:
+    """Weights (safetensors), tokenizer and generation config; every process calls this."""
+    trainer.save_model(str(folder))
+    # A pickle of this run's paths: of no use to who loads the model.
+    (folder / "training_args.bin").unlink(missing_ok=True)

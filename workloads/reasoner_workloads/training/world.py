@@ -1,0 +1,55 @@
+"""The processes that train together, seen from one of them. Used by `checkpoints`, `callbacks` and the trainers."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+
+class World:
+    """Ranks and what they agree on. Without torchrun it is one process, and agreeing costs nothing."""
+
+    def __init__(self) -> None:
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+
+    @property
+    def main(self) -> bool:
+        """Whether this process publishes and reports for all."""
+        return self.rank == 0
+
+    @property
+    def first_of_node(self) -> bool:
+        """Whether this process speaks for its node's disk."""
+        return self.local_rank == 0
+
+    def gather(self, value: T) -> list[T]:
+        """Everyone's value, by rank, to everyone."""
+        if not self._together():
+            return [value]
+        values: list[T | None] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values  # type: ignore[return-value]
+
+    def any(self, flag: bool) -> bool:
+        """Whether anyone's flag is set."""
+        if not self._together():
+            return flag
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        total = torch.tensor([int(flag)], device=device)
+        dist.all_reduce(total)
+        return bool(total.item())
+
+    def barrier(self) -> None:
+        """Wait for everyone."""
+        if self._together():
+            dist.barrier()
+
+    def _together(self) -> bool:
+        return self.size > 1 and dist.is_initialized()

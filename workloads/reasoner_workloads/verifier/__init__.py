@@ -1,0 +1,1 @@
+"""Verdicts in, a generative answer verifier out (General-Reasoner, section 3.2); and its server."""

@@ -1,0 +1,121 @@
+"""Trains a verifier by SFT, measures and publishes it. Called by `run`; needs torch and TRL."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from reasoner_api.task import VerifierTask
+from reasoner_api.verifier import SFTTraining
+from reasoner_workloads.common.run import Run
+from reasoner_workloads.training import launch, model
+from reasoner_workloads.training.arguments import build, deepspeed_config, device_arguments
+from reasoner_workloads.training.callbacks import Stop, Watch, listen, train
+from reasoner_workloads.training.checkpoints import Checkpoints
+from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
+from reasoner_workloads.training.outcome import Made, publish_model
+from reasoner_workloads.training.world import World
+from reasoner_workloads.verifier import data, evaluate
+from reasoner_workloads.verifier.prompt import passed, reply
+
+#: The part of the run's progress that is training; measuring and publishing are the rest.
+TRAINED = 0.95
+KEPT_CHECKPOINTS = 2
+LOG_EVERY = 10
+
+
+def train_verifier(this: Run[VerifierTask]) -> None:
+    """The whole run, in one of its processes."""
+    with tempfile.TemporaryDirectory(prefix="verifier-") as own:
+        _Training(this, launch.workdir() if launch.is_rank() else Path(own)).run()
+
+
+class _Training:
+    """One run's parts, in the order in which they come to be."""
+
+    def __init__(self, this: Run[VerifierTask], folder: Path) -> None:
+        self.this, self.work, self.folder = this, this.task.work, folder
+        self.world = World()
+        self.checkpoints = Checkpoints.of(this, KEPT_CHECKPOINTS, self.world)
+
+    def run(self) -> None:
+        """Fetch, train, measure, publish."""
+        this, work = self.this, self.work
+        this.reporter.advance(0.0, "loading data and model")
+        config = arguments(work.training, self.folder / "trainer")
+        own = self.folder / f"inputs-{self.world.local_rank}"
+        dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
+        base = fetch_base_model(work.base_model, work.storage, own / "base")
+        rows = data.split(data.read(dataset), work.evaluation)
+        self.model, self.tokenizer = model.load(base, bf16=False)
+        trainer = SFTTrainer(
+            model=self.model, args=config, train_dataset=self._examples(rows.train), processing_class=self.tokenizer
+        )
+        stop = listen(this)
+        self._train(trainer, stop)
+        made = self.folder / "model"
+        model.save(trainer, made)
+        if self.world.main:
+            metrics = self._measure(made, rows.held_out) | {"train_rows": float(len(rows.train))}
+            publish_model(this, self._made(made, metrics, dataset, base))
+            this.reporter.advance(1.0, "published")
+        self.world.barrier()
+        trainer.accelerator.end_training()
+
+    def _examples(self, rows: list[data.Row]) -> Dataset:
+        prompts = evaluate.questions(self.work.prompt, rows)
+        replies = [reply(self.work.prompt, row.reasoning, row.verdict) for row in rows]
+        return Dataset.from_dict({"prompt": prompts, "completion": replies})
+
+    def _train(self, trainer: SFTTrainer, stop: Stop) -> None:
+        output = Path(trainer.args.output_dir)
+        step = self.checkpoints.restore(output)
+        watch = Watch(self.this, self.checkpoints, stop, names={"loss": "loss"}, span=(0.0, TRAINED))
+        train(trainer, watch, None if step is None else str(output / f"checkpoint-{step}"))
+
+    def _measure(self, folder: Path, rows: list[data.Row]) -> dict[str, float]:
+        """Figures of the model as it was saved, which is what will be served."""
+        fresh, tokenizer = model.load(Fetched(str(folder), "the trained model"), bf16=self.work.training.bf16)
+        speaker = evaluate.Speaker(fresh.to(self.model.device), tokenizer, self.work.training.max_length)
+        prompts = evaluate.questions(self.work.prompt, rows)
+
+        def tell(share: float) -> None:
+            self.this.reporter.advance(TRAINED + (0.99 - TRAINED) * share, "measuring held-out agreement")
+
+        replies = evaluate.verdicts(speaker, prompts, tell)
+        measured = evaluate.measure([passed(self.work.prompt, text) for text in replies], rows)
+        return {**self.this.reporter.report.metrics, **measured, "baseline_agreement": evaluate.baseline(rows)}
+
+    def _made(self, folder: Path, metrics: dict[str, float], dataset: Fetched, base: Fetched) -> Made:
+        prompt = self.work.prompt
+        return Made(
+            folder=folder,
+            metrics=metrics,
+            inputs={"dataset": dataset.identity, "base_model": base.identity},
+            title=f"Answer verifier {self.this.task.name}",
+            notes="Says whether a student's short answer is equivalent to the ground truth. `verifier.json` holds "
+            "the prompt template and the decision markers; decode at temperature 0. Agreement is with the "
+            "teacher's verdicts on questions that were held out of training; the baseline is math-verify.",
+            more={"verifier.json": {**prompt.wire(), "baseModel": base.identity, "dataset": dataset.identity}},
+        )
+
+
+def arguments(settings: SFTTraining, output: Path) -> SFTConfig:
+    """SFTConfig of the settings. Raises ConfigError."""
+    ours: dict[str, Any] = settings.model_dump(exclude={"args", "deepspeed", "max_steps"})
+    ours |= device_arguments() | {
+        "output_dir": str(output),
+        "max_steps": settings.max_steps or -1,
+        "deepspeed": deepspeed_config(settings.deepspeed),
+        "completion_only_loss": True,
+        "save_strategy": "steps",
+        "save_total_limit": 1,
+        "logging_steps": LOG_EVERY,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    return build(SFTConfig, ours, settings.args, "training")
