@@ -12,6 +12,7 @@ from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_operator import handlers
 from reasoner_operator.cluster import Access, Cluster, Unavailable
+from reasoner_operator.naming import MANAGER
 from reasoner_operator.queue import Queue
 from reasoner_operator.reconcile import Reconciler
 from reasoner_operator.seen import Key
@@ -76,6 +77,8 @@ async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio
         namespaces=options.namespaces,
         clusterwide=not options.namespaces,
         standalone=True,
+        # Unused without peering; kopf would look up the name of a user that may have none, as OpenShift's have.
+        identity=MANAGER,
         liveness_endpoint=endpoint,
         stop_flag=stop,
     )
