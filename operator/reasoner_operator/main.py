@@ -78,7 +78,7 @@ async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio
         clusterwide=not options.namespaces,
         standalone=True,
         # Unused without peering; kopf would look up the name of a user that may have none, as OpenShift's have.
-        identity=MANAGER,
+        identity=MANAGER,  # type: ignore[arg-type]  # its type has no public name
         liveness_endpoint=endpoint,
         stop_flag=stop,
     )
