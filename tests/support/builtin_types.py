@@ -46,7 +46,6 @@ ROOTS = [
     API + "autoscaling.v2.HorizontalPodAutoscaler",
     API + "coordination.v1.Lease",
     API + "discovery.v1.EndpointSlice",
-    API + "events.v1.Event",
     API + "networking.v1.Ingress",
     API + "networking.v1.NetworkPolicy",
     API + "policy.v1.PodDisruptionBudget",

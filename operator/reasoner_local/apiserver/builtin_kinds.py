@@ -30,7 +30,6 @@ _NAMESPACED: list[tuple[str, str, str, str, tuple[str, ...], tuple[str, ...], fr
     ("batch", "v1", "jobs", "Job", (), _ALL, _STATUS),
     ("coordination.k8s.io", "v1", "leases", "Lease", (), (), _NONE),
     ("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", (), (), _NONE),
-    ("events.k8s.io", "v1", "events", "Event", ("ev",), (), _NONE),
     ("networking.k8s.io", "v1", "ingresses", "Ingress", ("ing",), (), _STATUS),
     ("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", ("netpol",), (), _NONE),
     ("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), (), _STATUS),

@@ -29,13 +29,14 @@ def escaped(name: str) -> str | None:
 
 
 def _string(value: str, schema: Schema) -> Any:
-    match schema.get("format"):
-        case "date-time":
-            return celtypes.TimestampType(value)
-        case "duration":
-            return celtypes.DurationType(value)
-        case _:
+    made = {"date-time": celtypes.TimestampType, "duration": celtypes.DurationType}.get(schema.get("format", ""))
+    if made is not None:
+        try:
+            return made(value)
+        except ValueError:
+            # The schema's own check of the format has said so already.
             return celtypes.StringType(value)
+    return celtypes.StringType(value)
 
 
 def _object(value: dict[str, Any], schema: Schema) -> Any:

@@ -175,4 +175,3 @@ BUILTIN_COLUMNS: dict[ResourceKey, tuple[Column, ...]] = {
         Column("Created At", lambda obj: meta(obj).get("creationTimestamp", ""), "date"),
     ),
 }
-BUILTIN_COLUMNS["events.k8s.io", "events"] = BUILTIN_COLUMNS["", "events"]

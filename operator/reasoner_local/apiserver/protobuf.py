@@ -71,6 +71,11 @@ def _scalar(kind: str, value: Any) -> Any:
             return _signed(value)
         case "bool":
             return bool(value)
+        # Fields that are always written: zero says nothing.
+        case "int0":
+            return _signed(value) or None
+        case "bool0":
+            return bool(value) or None
         case "bytes":
             return base64.b64encode(value).decode()
         case "time":

@@ -14,7 +14,11 @@ class Field(NamedTuple):
 
 
 def _fields(text: str, **messages: Fields) -> Fields:
-    """Fields from lines of `number name kind`, kind being a scalar, `list:` or `map:` one, or a name in `messages`."""
+    """Fields from lines of `number name kind`.
+
+    The kind is a scalar (`int0` and `bool0` are not set when zero), a name in `messages`, or either after `list:`,
+    `map:` or `inline:`.
+    """
     made: Fields = {}
     for number, name, kind in (line.split() for line in text.split(";") if line.strip()):
         shape, _, inner = kind.rpartition(":")
@@ -24,7 +28,7 @@ def _fields(text: str, **messages: Fields) -> Fields:
 
 _OWNER = _fields("5 apiVersion str; 1 kind str; 3 name str; 4 uid str; 6 controller bool; 7 blockOwnerDeletion bool")
 META = _fields(
-    "1 name str; 2 generateName str; 3 namespace str; 5 uid str; 6 resourceVersion str; 7 generation int;"
+    "1 name str; 2 generateName str; 3 namespace str; 5 uid str; 6 resourceVersion str; 7 generation int0;"
     "8 creationTimestamp time; 11 labels map:str; 12 annotations map:str; 13 ownerReferences list:owner;"
     "14 finalizers list:str",
     owner=_OWNER,
@@ -33,11 +37,11 @@ _KEY_REF = _fields("1 reference inline:local; 2 key str; 3 optional bool", local
 _FIELD_REF = _fields("1 apiVersion str; 2 fieldPath str")
 _SOURCE = _fields("1 fieldRef field; 3 configMapKeyRef key; 4 secretKeyRef key", field=_FIELD_REF, key=_KEY_REF)
 _ENV = _fields("1 name str; 2 value str; 3 valueFrom source", source=_SOURCE)
-_PORT = _fields("1 name str; 2 hostPort int; 3 containerPort int; 4 protocol str; 5 hostIP str")
+_PORT = _fields("1 name str; 2 hostPort int0; 3 containerPort int0; 4 protocol str; 5 hostIP str")
 _RESOURCES = _fields("1 limits map:quantity; 2 requests map:quantity")
 _CONTAINER = _fields(
     "1 name str; 2 image str; 3 command list:str; 4 args list:str; 5 workingDir str; 6 ports list:port;"
-    "7 env list:env; 8 resources resources; 14 imagePullPolicy str; 16 stdin bool; 17 stdinOnce bool; 18 tty bool",
+    "7 env list:env; 8 resources resources; 14 imagePullPolicy str; 16 stdin bool0; 17 stdinOnce bool0; 18 tty bool0",
     port=_PORT,
     env=_ENV,
     resources=_RESOURCES,
@@ -62,12 +66,12 @@ _CRON_JOB = _fields(
     job=_fields("1 metadata meta; 2 spec job", meta=META, job=_JOB),
 )
 _DEPLOYMENT = _fields(
-    "1 replicas int; 2 selector selector; 3 template template; 5 minReadySeconds int",
+    "1 replicas int; 2 selector selector; 3 template template; 5 minReadySeconds int0",
     selector=_SELECTOR,
     template=_TEMPLATE,
 )
 _SERVICE_PORT = _fields(
-    "1 name str; 2 protocol str; 3 port int; 4 targetPort intstr; 5 nodePort int; 6 appProtocol str"
+    "1 name str; 2 protocol str; 3 port int0; 4 targetPort intstr; 5 nodePort int0; 6 appProtocol str"
 )
 _SERVICE = _fields(
     "1 ports list:port; 2 selector map:str; 3 clusterIP str; 4 type str; 5 externalIPs list:str; 10 externalName str",
@@ -123,13 +127,13 @@ KINDS: dict[str, Fields] = {
     "ClusterRoleBinding": _BINDING,
     "Event": _fields(
         "1 metadata meta; 2 involvedObject ref; 3 reason str; 4 message str; 5 source source; 6 firstTimestamp time;"
-        "7 lastTimestamp time; 8 count int; 9 type str; 12 action str; 14 reportingComponent str",
+        "7 lastTimestamp time; 8 count int0; 9 type str; 12 action str; 14 reportingComponent str",
         meta=META,
         ref=_REFERENCE,
         source=_fields("1 component str; 2 host str"),
     ),
     "PriorityClass": _fields(
-        "1 metadata meta; 2 value int; 3 globalDefault bool; 4 description str; 5 preemptionPolicy str", meta=META
+        "1 metadata meta; 2 value int0; 3 globalDefault bool0; 4 description str; 5 preemptionPolicy str", meta=META
     ),
     "SelfSubjectAccessReview": _kind(spec=_REVIEW),
     "SelfSubjectRulesReview": _kind(spec=_fields("1 namespace str")),

@@ -171,10 +171,6 @@ def _default_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
         return
     value = node["default"]
     place = f"{field}.default"
-    if value is None:
-        if not node.get("nullable"):
-            yield bad_value(place, None, "must not be null, as the schema is not nullable")
-        return
     pruned: Any = clone(value)
     if list(prune(pruned, node)):
         yield bad_value(place, value, "must not have unknown fields")
