@@ -128,7 +128,7 @@ def test_what_differs_is_named(store: Store, folder: Path, tmp_path: Path, endpo
     store.delete("data/sub/b.bin")
     with pytest.raises(ArtifactError, match=r"a\.txt has 6 bytes in place of 5; sub/b\.bin is missing"):
         verify(artifact.uri, **at)
-    with pytest.raises(ArtifactError, match="has the digest sha256:.*expected sha256:00"):
+    with pytest.raises(ArtifactError, match=r"has the digest sha256:.*expected sha256:00"):
         fetch(artifact.uri, tmp_path / "got", digest="sha256:00", **at)
     with pytest.raises(ArtifactError, match=r"no artifact at .*/none"):
         verify(store.at("none"), **at)

@@ -18,6 +18,26 @@ _OPTION = re.compile(r"(?:option|choice)?\s*[(\[]?([A-Ha-h])[)\].:]?", re.IGNORE
 _TRUE, _FALSE = frozenset({"yes", "true"}), frozenset({"no", "false"})
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _WORD = re.compile(r"[^\W\d_]+")
+#: What a formula may hold: the parser passes over signs that it does not know, which makes unlike formulas alike.
+_FORMULA = re.compile(r"[\w\s+\-*/^=(){}\[\]|<>.!%\\]*", re.ASCII)
+_KNOWN = frozenset(
+    {"frac", "dfrac", "tfrac", "sqrt", "pi", "cdot", "times", "ln", "log", "exp", "sin", "cos", "tan", "cot", "sec"}
+    | {
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "binom",
+        "infty",
+        "theta",
+        "alpha",
+        "beta",
+        "lambda",
+    }
+)
 _FUNCTIONS = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "exp", "log", "sqrt", "pi", "arcsin", "arctan"})
 #: Commands that set words or space and leave formulas alone.
 _DRESS = re.compile(
@@ -66,13 +86,16 @@ def normalise(text: str) -> str:
 
 
 def is_math(truth: str, answer: str) -> bool:
-    """Whether a computer algebra system may be asked: formulas and not sentences, the same letters on both sides
-    (units differ by letters), no lists (whose order may matter)."""
-    sides = [_COMMAND.sub(" ", _undressed(text)) for text in (truth, answer)]
-    letters = [{word for word in _WORD.findall(side) if word not in _FUNCTIONS} for side in sides]
-    formulas = all(len(word) == 1 for side in letters for word in side)
-    short = max(len(truth), len(answer)) <= MAX_MATH_LENGTH
-    return short and formulas and letters[0] == letters[1] and not any("," in side or ";" in side for side in sides)
+    """Whether a computer algebra system may be asked: formulas of known signs and not sentences, the same letters on
+    both sides (units differ by letters), no lists (whose order may matter)."""
+    sides = [_undressed(text) for text in (truth, answer)]
+    if max(map(len, sides)) > MAX_MATH_LENGTH or not all(_FORMULA.fullmatch(side) for side in sides):
+        return False
+    if any(command[1:] not in _KNOWN for side in sides for command in _COMMAND.findall(side)):
+        return False
+    bare = [_COMMAND.sub(" ", side) for side in sides]
+    letters = [{word for word in _WORD.findall(side) if word not in _FUNCTIONS} for side in bare]
+    return letters[0] == letters[1] and all(len(word) == 1 for word in letters[0])
 
 
 def math_equal(truth: str, answer: str) -> bool:

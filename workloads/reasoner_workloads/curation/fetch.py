@@ -27,7 +27,7 @@ LONGEST_WAIT = 30.0
 ROBOTS_BYTES = 524_288
 
 _AGAIN = frozenset({429, 500, 502, 503, 504})
-_backoff = wait_exponential_jitter(initial=0.5, max=8)
+_backoff = wait_exponential_jitter(multiplier=0.5, max=8)
 
 
 class _Passing(Exception):

@@ -1,0 +1,76 @@
+"""Equivalence by rules: sure or silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from reasoner_workloads.common.equivalence import is_math, rule
+from reasoner_workloads.common.math_worker import MathWorker
+
+#: Ground truth, answer, what the cheap rules say (None: nothing).
+RULES: dict[str, tuple[str, str, bool | None]] = {
+    "the same": ("Paris", "Paris", True),
+    "dollars and a full stop": ("4.9 J", "$4.9 J$.", True),
+    "a command for text": ("4.9 J", r"4.9 \text{J}", True),
+    "a typographic minus": ("-5", "−5", True),
+    "a raised exponent": ("2^3", "2³", True),
+    "a raised exponent is no digit": ("22", "2²", None),
+    "thousands": ("1,234", "1234", True),
+    "integers that differ": ("12", "13", False),
+    "an integer as a decimal": ("5", "5.0", True),
+    "no tolerance around an integer": ("1000", "1000.5", None),
+    "rounding": ("3.1416", "3.14159", True),
+    "more than rounding": ("3.1416", "3.1", None),
+    "scientific notation": ("0.001", "1e-3", True),
+    "options": ("B", "(B)", True),
+    "options that differ": ("B", "C", False),
+    "booleans": ("yes", "True", True),
+    "booleans that differ": ("No", "yes", False),
+    "a percentage is no plain number": ("50%", "0.5", None),
+    "units that differ by case": ("5 mW", "5 MW", None),
+    "words": ("the mitochondrion", "mitochondria", None),
+    "a lower-case variable is no option": ("a", "b", None),
+}
+
+#: Ground truth, answer, whether algebra is asked, what it says.
+MATH: dict[str, tuple[str, str, bool, bool]] = {
+    "fractions": ("-1/4", r"-\frac{1}{4}", True, True),
+    "a fraction and a decimal": ("1/2", "0.5", True, True),
+    "an expansion": ("(x+1)^2", "x^2+2x+1", True, True),
+    "different polynomials": ("(x+1)^2", "x^2+1", True, False),
+    "roots": (r"\sqrt{8}", r"2\sqrt{2}", True, True),
+    "units that differ": ("4.9 J", "4.9 N", False, False),
+    "a unit left out": ("4.9 J", "4.9", False, False),
+    "prose": ("5 and 2", "7 and 2", False, False),
+    "a list": ("2, 5", "5, 2", False, False),
+    "a tower of powers": ("3", "9^{9^{9^{9}}}", True, False),
+    "a sign that parsers pass over": ("A + B", "A ⊕ B", False, False),
+    "a command that parsers pass over": ("A + B", r"A \oplus B", False, False),
+    "a logarithm": (r"2\ln 3", r"\ln 9", True, True),
+    "not a formula": ("x", "}{x", True, False),
+}
+
+
+@pytest.mark.parametrize(("truth", "answer", "says"), RULES.values(), ids=RULES.keys())
+def test_rules(truth: str, answer: str, says: bool | None) -> None:
+    ruling = rule(truth, answer)
+    assert (ruling.equal if ruling else None) is says
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[MathWorker]:
+    with MathWorker(timeout_seconds=2) as made:
+        yield made
+
+
+@pytest.mark.parametrize(("truth", "answer", "asked", "says"), MATH.values(), ids=MATH.keys())
+def test_algebra(worker: MathWorker, truth: str, answer: str, asked: bool, says: bool) -> None:
+    assert is_math(truth, answer) is asked
+    if asked:
+        assert worker.equal(truth, answer) is says
+
+
+def test_a_comparison_after_one_that_never_ended(worker: MathWorker) -> None:
+    assert worker.equal("1/2", "0.5")
