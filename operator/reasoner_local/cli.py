@@ -54,6 +54,7 @@ def up(
         bool, typer.Option("--foreground/--detach", help="Stay, and end with Ctrl-C; or run in the background.")
     ] = False,
     operator: Annotated[bool, typer.Option(help="Run the operator too.")] = True,
+    infra: Annotated[bool, typer.Option(help="Run object store, teacher and web server too.")] = True,
     crds: Annotated[Path | None, typer.Option(help="Folder of CustomResourceDefinitions to install.")] = None,
     cpus: Annotated[float | None, typer.Option(help="CPUs the node claims to have; the machine's by default.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory the node claims to have, for example 64Gi.")] = None,
@@ -63,7 +64,8 @@ def up(
     folder = _state(state_dir)
     if not folder.is_locked():
         argv = [sys.executable, "-m", "reasoner_local.daemon", "--state-dir", str(folder.path)]
-        argv += ["--operator" if operator else "--no-operator", "--gpus", str(gpus)]
+        argv += ["--operator" if operator else "--no-operator", "--infra" if infra else "--no-infra"]
+        argv += ["--gpus", str(gpus)]
         for name, value in (("--crds", crds), ("--cpus", cpus), ("--memory", memory)):
             argv += [name, str(value)] if value is not None else []
         if foreground:
@@ -128,21 +130,29 @@ def down(state_dir: Where = None) -> None:
 
 @app.command()
 def status(state_dir: Where = None) -> None:
-    """Show what runs where, and how it is. Exit code 1 where something is not well."""
+    """Show what runs where, and how it is. Exit code 1 where a part of the cluster is not well."""
     folder = _state(state_dir)
     if not _show(folder, _running(folder)):
         raise typer.Exit(1)
 
 
 def _show(folder: StateDir, told: ClusterState) -> bool:
-    rows = [*cli_view.part_rows(told), *cli_view.pod_rows(told, folder)]
-    table = Table(title=f"embedded cluster in {folder.path}", title_justify="left", box=None, header_style="bold")
-    for name in ("name", "address", "pid", "health", "log"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("address", "pid", "log"))
-    for row in rows:
-        table.add_row(row.name, row.address, row.pid, row.shown_health(), row.log)
-    Console().print(table)
-    return all(row.well for row in rows)
+    """Two tables: the cluster's own processes, and the pods where there are any."""
+    parts, pods = cli_view.part_rows(told), cli_view.pod_rows(told)
+    console = Console()
+    console.print(f"embedded cluster in {folder.path}", soft_wrap=True)
+    for title, rows in (("process", parts), ("pod", pods)):
+        table = Table(box=None, header_style="bold")
+        table.add_column(title, overflow="fold")
+        for name in ("address", "pid", "health"):
+            table.add_column(name, no_wrap=True)
+        if title == "process":
+            table.add_column("log", no_wrap=True)
+        for row in rows:
+            table.add_row(row.name, row.address, row.pid, row.shown_health(), row.log or None)
+        if rows:
+            console.print(table)
+    return all(row.well for row in parts)
 
 
 @app.command()

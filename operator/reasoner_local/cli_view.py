@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from reasoner_local.client import PODS, ApiError, Client, Obj
-from reasoner_local.state import TOKEN, ClusterState, Part, StateDir
+from reasoner_local.state import TOKEN, ClusterState, Part
 
 _LIMIT = 2.0
 
@@ -25,7 +25,7 @@ class Row:
     address: str
     pid: str
     health: str
-    log: str
+    log: str = ""
     well: bool = True
 
     def shown_health(self) -> str:
@@ -55,13 +55,13 @@ def _health(part: Part) -> str:
     return "ok"
 
 
-def pod_rows(told: ClusterState, folder: StateDir) -> list[Row]:
+def pod_rows(told: ClusterState) -> list[Row]:
     """The pods' containers, of all namespaces."""
     try:
         pods = asyncio.run(_pods(told.url))
     except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-        return [Row("pods", told.url, "", f"cannot be listed: {error}", "", well=False)]
-    return [row for pod in pods for row in _container_rows(pod, folder)]
+        return [Row("pods", told.url, "", f"cannot be listed: {error}", well=False)]
+    return [row for pod in pods for row in _container_rows(pod)]
 
 
 async def _pods(url: str) -> list[Obj]:
@@ -69,7 +69,7 @@ async def _pods(url: str) -> list[Obj]:
         return (await client.list(PODS))[0]
 
 
-def _container_rows(pod: Obj, folder: StateDir) -> list[Row]:
+def _container_rows(pod: Obj) -> list[Row]:
     meta, status = pod["metadata"], pod.get("status") or {}
     rows = []
     for container in status.get("containerStatuses") or []:
@@ -77,11 +77,8 @@ def _container_rows(pod: Obj, folder: StateDir) -> list[Row]:
         detail = container["state"].get(state) or {}
         health = detail.get("reason") or state
         pid = container.get("containerID", "").removeprefix("process://") if state == "running" else ""
-        run = f"{meta['namespace']}_{meta['name']}_{meta['uid'][:8]}_{container['name']}_{container['restartCount']}"
-        log = f"logs/{run}.log"
-        name = f"pod {meta['namespace']}/{meta['name']}"
-        shown = log if (folder.path / log).exists() else ""
         bad = state == "waiting" and health not in ("ContainerCreating", "PodInitializing")
         failed = state == "terminated" and detail.get("exitCode") != 0
-        rows.append(Row(name, status.get("podIP", ""), pid, health, shown, not (bad or failed)))
+        name = f"{meta['namespace']}/{meta['name']}"
+        rows.append(Row(name, status.get("podIP", ""), pid, health, well=not (bad or failed)))
     return rows

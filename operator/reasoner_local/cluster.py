@@ -78,6 +78,11 @@ class LocalCluster:
         self._following: asyncio.Task[None] | None = None
 
     @property
+    def ready(self) -> bool:
+        """Whether everything has started."""
+        return self._told.ready
+
+    @property
     def kubeconfig(self) -> Path:
         """Kubeconfig of the cluster."""
         return self.state.kubeconfig

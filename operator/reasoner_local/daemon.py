@@ -13,6 +13,8 @@ from reasoner_local.cluster import LocalCluster, Options
 from reasoner_local.node.context import Capacity
 from reasoner_local.state import Locked
 
+log = logging.getLogger(__name__)
+
 
 async def run(cluster: LocalCluster) -> None:
     """Run the cluster until SIGTERM, SIGINT or SIGHUP (the terminal's end), or until it breaks."""
@@ -22,13 +24,17 @@ async def run(cluster: LocalCluster) -> None:
     told = asyncio.create_task(stop.wait())
     running = asyncio.create_task(_until(cluster, told))
     await asyncio.wait([told, running], return_when=asyncio.FIRST_COMPLETED)
-    if not running.done() and not cluster.url:
+    if not cluster.ready:
+        # What has started by now is ended in order.
         running.cancel()
-    await running
+    await asyncio.wait([running])
+    if not running.cancelled():
+        await running
 
 
 async def _until(cluster: LocalCluster, told: asyncio.Task[bool]) -> None:
     async with cluster:
+        log.info("ready; KUBECONFIG=%s", cluster.kubeconfig)
         broken = asyncio.create_task(cluster.failed())
         await asyncio.wait([told, broken], return_when=asyncio.FIRST_COMPLETED)
         if broken.done():
@@ -42,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--state-dir", type=Path, required=True)
     made.add_argument("--crds", type=Path)
     made.add_argument("--operator", action=argparse.BooleanOptionalAction, default=True)
+    made.add_argument("--infra", action=argparse.BooleanOptionalAction, default=True)
     made.add_argument("--cpus", type=float)
     made.add_argument("--memory")
     made.add_argument("--gpus", type=int, default=0)
@@ -54,8 +61,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     capacity = Capacity(given.cpus, given.memory, given.gpus)
     options = Options(capacity=capacity, crds=given.crds)
+    cluster = LocalCluster(given.state_dir, given.infra, given.operator, options)
     try:
-        asyncio.run(run(LocalCluster(given.state_dir, operator=given.operator, options=options)))
+        asyncio.run(run(cluster))
     except Locked as error:
         print(error, file=sys.stderr)
         return 3

@@ -10,6 +10,9 @@ import aiohttp
 
 from reasoner_local.client import EVENTS, ApiError, Client, Obj, now
 
+#: Events whose repeats are counted rather than written anew.
+_REMEMBERED = 1000
+
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +37,8 @@ class Recorder:
     async def _record(self, about: Obj, kind: str, reason: str, message: str) -> None:
         meta = about["metadata"]
         slot = (meta["uid"], reason, message)
+        if len(self._seen) >= _REMEMBERED:
+            self._seen.clear()
         try:
             if before := self._seen.get(slot):
                 change = {"count": before["count"] + 1, "lastTimestamp": now()}

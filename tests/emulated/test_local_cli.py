@@ -68,7 +68,7 @@ def test_up_status_env_down(reasoner_local: Terminal) -> None:
 
 
 def test_up_after_a_crash_finds_its_port_again(reasoner_local: Terminal) -> None:
-    reasoner_local("up", "--no-operator")
+    reasoner_local("up", "--no-operator", "--no-infra")
     folder = StateDir(reasoner_local.folder)
     crashed = folder.read()
     assert crashed is not None
@@ -76,7 +76,7 @@ def test_up_after_a_crash_finds_its_port_again(reasoner_local: Terminal) -> None
     # The cluster is this process's own child here, so its end can be awaited.
     os.waitpid(crashed.pid, 0)
     assert "no cluster is running" in reasoner_local("status", code=1)
-    reasoner_local("up", "--no-operator")
+    reasoner_local("up", "--no-operator", "--no-infra")
     told = folder.read()
     assert told is not None
     assert (told.url, marked(crashed.mark)) == (crashed.url, [])
@@ -86,7 +86,7 @@ def test_up_that_fails_tells_why(reasoner_local: Terminal) -> None:
     broken = reasoner_local.folder / "broken"
     broken.mkdir()
     (broken / "x.reasoner.dev.yaml").write_text("kind: Nonsense\nmetadata: {name: x}\n")
-    shown = reasoner_local("up", "--no-operator", "--crds", str(broken), code=1)
+    shown = reasoner_local("up", "--no-operator", "--no-infra", "--crds", str(broken), code=1)
     assert "the cluster did not start" in shown
 
 

@@ -20,7 +20,7 @@ from support.local import World, container_state, eventually, phase, shell, worl
 
 #: Leaves a child in its own session, and a grandchild whose parent is gone.
 STRAY = "setsid sleep 1000 & (setsid sleep 1001 &) ; "
-DAEMON = (sys.executable, "-m", "reasoner_local.daemon", "--no-operator", "--state-dir")
+DAEMON = (sys.executable, "-m", "reasoner_local.daemon", "--no-operator", "--no-infra", "--state-dir")
 
 
 @pytest.fixture

@@ -51,7 +51,13 @@ class Process:
         if keeper.stdin is None or keeper.stdout is None:
             raise RuntimeError("the reaper was started without its pipes")
         keeper.stdin.write(json.dumps(asdict(launch)).encode() + b"\n")
-        answer = json.loads(await keeper.stdout.readline() or b'{"error": "the reaper was killed"}')
+        try:
+            answer = json.loads(await keeper.stdout.readline() or b'{"error": "the reaper was killed"}')
+        except asyncio.CancelledError:
+            # The reaper takes this for its parent's end, and what it may have started with it.
+            keeper.stdin.close()
+            await keeper.wait()
+            raise
         if "error" in answer:
             await keeper.wait()
             raise StartError(_explain(launch.argv[0], answer))

@@ -73,22 +73,19 @@ def _start(launch: dict[str, Any]) -> int:
 
 
 def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in _listed(f"/proc/{pid}/task"):
-        try:
-            children = Path(f"/proc/{pid}/task/{task}/children").read_text().split()
-        except OSError:
-            continue
-        for child in children:
-            found += [int(child), *_descendants(int(child))]
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names are wanted, not paths
+        if entry.isdigit():
+            try:
+                # The name in brackets may itself hold blanks and brackets.
+                parent = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry))
+    found = list(children.get(pid, []))
+    for child in found:
+        found += children.get(child, [])
     return found
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - names are wanted, not paths
-    except OSError:
-        return []
 
 
 def _kill_all() -> None:
@@ -104,7 +101,7 @@ def _kill_all() -> None:
                 pass
         except ChildProcessError:
             return
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def _reap(main: int) -> int | None:
