@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase, TrainerControl, TrainerState, 
 from trl import GRPOTrainer
 
 from reasoner_api.grpo import Lineage
+from reasoner_api.status import Progress
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Run
 from reasoner_workloads.common.store import Missing
@@ -63,7 +64,7 @@ class _Training:
     def run(self) -> None:
         """Fetch, measure, train, measure, publish."""
         this, work = self.this, self.work
-        this.reporter.advance(0.0, "loading data and model")
+        this.reporter.update(progress=Progress(display="loading data and model"))
         config = arguments(work, self.folder / "trainer")
         own = self.folder / f"inputs-{self.world.local_rank}"
         dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")

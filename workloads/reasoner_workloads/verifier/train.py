@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
+from reasoner_api.status import Progress
 from reasoner_api.task import VerifierTask
 from reasoner_api.verifier import SFTTraining
 from reasoner_workloads.common.run import Run
@@ -45,7 +46,7 @@ class _Training:
     def run(self) -> None:
         """Fetch, train, measure, publish."""
         this, work = self.this, self.work
-        this.reporter.advance(0.0, "loading data and model")
+        this.reporter.update(progress=Progress(display="loading data and model"))
         config = arguments(work.training, self.folder / "trainer")
         own = self.folder / f"inputs-{self.world.local_rank}"
         dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
