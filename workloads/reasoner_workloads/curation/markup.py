@@ -17,6 +17,8 @@ _SILENT = frozenset(
     {"script", "style", "noscript", "template", "button", "form", "input", "select", "textarea", "svg", "iframe"}
     | {"head", "nav"}
 )
+#: Stands for a space of preformatted text until the others are folded (a private-use character).
+_KEPT_SPACE = "\ue000"
 _RAISED = {"sup": "^", "sub": "_"}
 
 
@@ -35,7 +37,7 @@ def text_of(node: HtmlElement) -> str:
     """The node's text: a line for each block, formulas as LaTeX, `x<sup>2</sup>` as `x^2`, images by their alt."""
     text = "".join(_pieces(node))
     lines = (re.sub(r"[ \t\f\v\r\xa0]+", " ", line).strip() for line in text.split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip().replace(_KEPT_SPACE, " ")
 
 
 def text_of_html(fragment: str) -> str:
@@ -50,6 +52,8 @@ def _pieces(node: HtmlElement) -> Iterator[str]:
         yield f"${node.text or ''}$"
     elif tag == "math":
         yield _formula(node)
+    elif tag == "br":
+        yield "\n"
     elif tag == "img":
         yield node.get("alt") or ""
     elif tag in _RAISED:
@@ -70,8 +74,8 @@ def _inside(node: HtmlElement) -> Iterator[str]:
         if child is not None:
             yield from _pieces(child)
         if text:
-            # A line break in the source is a space, but in preformatted text.
-            yield text if keep else text.replace("\n", " ")
+            # A line break in the source is a space, but in preformatted text, whose own spaces all count.
+            yield text.replace(" ", _KEPT_SPACE) if keep else text.replace("\n", " ")
 
 
 def _formula(node: HtmlElement) -> str:

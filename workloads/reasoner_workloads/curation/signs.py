@@ -85,7 +85,7 @@ def wall_on(root: HtmlElement) -> Gate | None:
             return "interaction"
         if any(_WALL_CLASS.search(name) for name in names):
             return "paywall" if any("pay" in name for name in names) else "login"
-    for node in root.iter("p", "section", "div", "h2", "h3", "h4", "button", "a", "span"):
+    for node in root.iter("p", "dd", "li", "td", "section", "div", "h2", "h3", "h4", "button", "a", "span"):
         if gate := wall_in(" ".join(" ".join(node.itertext()).split())):
             return gate
     return None
