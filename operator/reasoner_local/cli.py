@@ -143,7 +143,7 @@ def _show(folder: StateDir, told: ClusterState) -> bool:
     console.print(f"embedded cluster in {folder.path}", soft_wrap=True)
     for title, rows in (("process", parts), ("pod", pods)):
         table = Table(box=None, header_style="bold")
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", min_width=12)
         for name in ("address", "pid", "health"):
             table.add_column(name, no_wrap=True)
         if title == "process":

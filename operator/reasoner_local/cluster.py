@@ -34,7 +34,7 @@ from reasoner_local.controllers.service import ServiceController
 from reasoner_local.dns.hosts import Hosts
 from reasoner_local.events import Recorder
 from reasoner_local.informer import Hub
-from reasoner_local.network import Subnet
+from reasoner_local.network import Subnet, free_port
 from reasoner_local.node.agent import Node
 from reasoner_local.node.context import Capacity, NodeFacts, Tools
 from reasoner_local.node.logs import NodeLogs
@@ -211,23 +211,25 @@ class LocalCluster:
 
     async def _serve_infrastructure(self, client: Client, facts: NodeFacts) -> None:
         servers = infrastructure.children(facts)
-        await self._supervise(servers)
         await infrastructure.announce(client, servers)
-        await asyncio.gather(*(one.ready() for one in self._children))
+        await self._supervise(servers)
 
     async def _supervise(self, children: list[Child]) -> None:
         started = [Supervised(child, self._tell) for child in children]
         self._children += started
         self._stack.push_async_callback(_stop_all, started)
         await asyncio.gather(*(one.start() for one in started))
+        await asyncio.gather(*(one.ready() for one in started))
 
     def _operator_child(self, facts: NodeFacts) -> Child:
         """The operator, run as a user would run it; settings reach it by its own variables."""
         own = {name: value for name, value in os.environ.items() if name.startswith("REASONER_")}
         env = {**own, **facts.base_env(), "HOME": str(self.state.path)}
         command = Path(sys.executable).with_name("reasoner")
-        argv = [str(command), "operator", "--kubeconfig", str(self.kubeconfig)]
-        return Child("operator", argv, env, self.state.path, self.logs_dir / "operator.log")
+        port = free_port()
+        argv = [str(command), "operator", "--kubeconfig", str(self.kubeconfig), "--health-port", str(port)]
+        log = self.logs_dir / "operator.log"
+        return Child("operator", argv, env, self.state.path, log, "127.0.0.1", port)
 
     def _tell(self) -> None:
         parts = [Part("api-server", self._told.url, self._told.pid, str(self.logs_dir / "cluster.log"))]

@@ -12,6 +12,7 @@ from pathlib import Path
 from reasoner_local.cluster import LocalCluster, Options
 from reasoner_local.node.context import Capacity
 from reasoner_local.state import Locked
+from reasoner_local.supervisor import Broken
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run; exit code 3 where a cluster runs in the state folder already."""
+    """Run; exit code 3 where the cluster cannot start: another runs in the state folder, or a part is broken."""
     given = parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     capacity = Capacity(given.cpus, given.memory, given.gpus)
@@ -64,8 +65,8 @@ def main() -> int:
     cluster = LocalCluster(given.state_dir, given.infra, given.operator, options)
     try:
         asyncio.run(run(cluster))
-    except Locked as error:
-        print(error, file=sys.stderr)
+    except (Locked, Broken) as error:
+        log.error("%s", error)
         return 3
     return 0
 

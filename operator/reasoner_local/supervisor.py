@@ -15,6 +15,12 @@ log = logging.getLogger(__name__)
 
 _MAX_DELAY = 30.0
 _GRACE = 10.0
+#: Ends in a row after which a child that is waited for counts as broken.
+_HOPELESS = 3
+
+
+class Broken(Exception):
+    """A child does not come up; the message names its log."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Supervised:
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
+        self._failures = 0
 
     async def start(self) -> None:
         """Begin; the first attempt to start it has been made when this returns."""
@@ -52,7 +59,6 @@ class Supervised:
         await self._tried.wait()
 
     async def _run(self) -> None:
-        failures = 0
         launch = Launch(self.child.argv, self.child.env, str(self.child.folder), str(self.child.log))
         while True:
             begun = asyncio.get_running_loop().time()
@@ -68,18 +74,18 @@ class Supervised:
                 code = await self._process.wait()
                 log.warning("%s ended with exit code %d; its log is %s", self.child.name, code, self.child.log)
             lasted = asyncio.get_running_loop().time() - begun
-            failures = 0 if lasted > 2 * _MAX_DELAY else failures + 1
-            await asyncio.sleep(min(2.0 ** (failures - 1) if failures else 0.5, _MAX_DELAY))
+            self._failures = 1 if lasted > 2 * _MAX_DELAY else self._failures + 1
+            await asyncio.sleep(min(0.5 * 2.0 ** (self._failures - 1), _MAX_DELAY))
 
     async def ready(self, limit: float = 60.0) -> None:
-        """Wait until its port answers. Raises TimeoutError after `limit` seconds."""
-        try:
-            async with asyncio.timeout(limit):
-                # Another process tells of itself by its port alone, so there is nothing to be woken by.
-                while not await self._answers():  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-        except TimeoutError as error:
-            raise TimeoutError(f"{self.child.name} does not answer; its log is {self.child.log}") from error
+        """Wait until its port answers. Raises Broken after `limit` seconds, or when it keeps ending."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + limit
+        # Another process tells of itself by its port alone, so there is nothing to be woken by.
+        while not await self._answers():
+            if self._failures >= _HOPELESS or loop.time() > give_up:
+                raise Broken(f"{self.child.name} does not come up; its log is {self.child.log}")
+            await asyncio.sleep(0.05)
 
     async def _answers(self) -> bool:
         try:

@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 from reasoner_local.cli import app
 from reasoner_local.client import CRDS, NAMESPACES, SECRETS, SERVICES, Client
 from reasoner_local.cluster import LocalCluster
+from reasoner_local.network import free_port
 from reasoner_local.node.process import marked
 from reasoner_local.state import Locked, StateDir, default_state_dir
+from reasoner_local.supervisor import Broken, Child, Supervised
 from support.local import World, eventually, phase, python
 
 
@@ -159,3 +161,12 @@ async def test_server_that_dies_is_started_again(local: World) -> None:
             return False
 
     await eventually(answers, 20)
+
+
+async def test_part_that_keeps_ending_is_not_waited_for(tmp_path: Path) -> None:
+    folder, env = tmp_path, {"PATH": os.environ["PATH"]}
+    broken = Supervised(Child("broken", ["false"], env, folder, folder / "log", "127.0.0.1", free_port()), lambda: None)
+    await broken.start()
+    with pytest.raises(Broken, match="broken does not come up; its log is"):
+        await broken.ready()
+    await broken.stop()
