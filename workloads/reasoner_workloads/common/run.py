@@ -8,6 +8,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, TypeVar
@@ -62,12 +63,12 @@ class Run(Generic[T]):
     """Where to say how far it is."""
     _hooks: list[Callable[[], None]] = field(default_factory=list)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Digest of the task: what its artifacts carry as the spec's digest."""
         return digest_of(self.task.wire())
 
-    @property
+    @cached_property
     def store(self) -> Store:
         """The store at the task's own prefix, `<output>/<hex of its digest>`."""
         storage = self.task.work.storage

@@ -1,0 +1,166 @@
+"""Fetching as a good guest, against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tenacity import wait_none
+
+from reasoner_api.curation import Recrawl
+from reasoner_workloads.curation import fetch
+from reasoner_workloads.curation.fetch import Fetcher
+from reasoner_workloads.curation.limits import Limit
+from reasoner_workloads.curation.records import Dropped
+from support.http_server import serving
+
+ROBOTS = "User-agent: *\nDisallow: /closed/\n\nUser-agent: other\nDisallow: /\n"
+seen: Counter[str] = Counter()
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    seen[request.path] += 1
+    match request.path:
+        case "/robots.txt":
+            return web.Response(text=ROBOTS)
+        case "/moved":
+            raise web.HTTPMovedPermanently("/page")
+        case "/to-closed":
+            raise web.HTTPFound("/closed/page")
+        case "/to-mail":
+            return web.Response(status=302, headers={"Location": "mailto:x@example.org"})
+        case "/loop":
+            raise web.HTTPFound("/loop")
+        case "/gone":
+            raise web.HTTPGone
+        case "/flaky" if seen[request.path] < 3:
+            return web.Response(status=503, headers={"Retry-After": "0"})
+        case "/broken":
+            raise web.HTTPInternalServerError
+        case "/pdf":
+            return web.Response(body=b"%PDF", content_type="application/pdf")
+        case "/bomb":
+            response = web.Response(text="<p>" + "x" * 100_000 + "</p>", content_type="text/html")
+            response.enable_compression(web.ContentCoding.gzip)
+            return response
+        case "/slow":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"<p>and so")
+            return await asyncio.get_running_loop().create_future()
+        case "/agent":
+            return web.Response(text=request.headers["User-Agent"], content_type="text/html")
+        case "/latin":
+            return web.Response(
+                body="<p>café</p>".encode("latin-1"), headers={"Content-Type": "text/html; charset=latin1"}
+            )
+        case _:
+            return web.Response(text="<p>page</p>", content_type="text/html")
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    with serving(app) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen.clear()
+    monkeypatch.setattr(fetch, "_backoff", wait_none())
+
+
+async def get(url: str, **settings: Any) -> str:
+    defaults = {"requests_per_second_per_host": 1000, "timeout_seconds": 10}
+    async with Fetcher(Recrawl(**(defaults | settings)), shards=1) as fetcher:
+        return await fetcher.page(url)
+
+
+DROPS: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
+    "gone": ("/gone", {}, ("http_error", "410")),
+    "broken for good": ("/broken", {}, ("http_error", "500")),
+    "not a page": ("/pdf", {}, ("http_error", "not a page but application/pdf")),
+    "too large once unpacked": ("/bomb", {"max_page_bytes": 50_000}, ("http_error", "larger than 50000 bytes")),
+    "closed to robots": ("/closed/page", {}, ("robots", "/closed/page")),
+    "a redirect to a closed page": ("/to-closed", {}, ("robots", "/closed/page")),
+    "too many redirects": ("/loop", {"max_redirects": 3}, ("http_error", "more than 3 redirects")),
+    "a user agent that is shut out": ("/page", {"user_agent": "other/1.0"}, ("robots", "/page")),
+}
+
+
+@pytest.mark.parametrize(("path", "settings", "why"), DROPS.values(), ids=DROPS.keys())
+async def test_drops(site: str, path: str, settings: dict[str, Any], why: tuple[str, str]) -> None:
+    with pytest.raises(Dropped) as end:
+        await get(site + path, **settings)
+    assert (end.value.reason, end.value.evidence) == why
+
+
+async def test_a_redirect_to_no_page(site: str) -> None:
+    with pytest.raises(Dropped) as end:
+        await get(f"{site}/to-mail")
+    assert end.value.reason == "http_error"
+
+
+async def test_pages(site: str) -> None:
+    assert await get(f"{site}/moved") == "<p>page</p>"
+    assert await get(f"{site}/latin") == "<p>café</p>"
+    assert await get(f"{site}/agent", user_agent="reader/2.0") == "reader/2.0"
+
+
+async def test_a_closed_page_is_not_asked_for_unless_told(site: str) -> None:
+    with pytest.raises(Dropped):
+        await get(f"{site}/closed/page")
+    assert seen["/closed/page"] == 0
+    assert await get(f"{site}/closed/page", respect_robots_txt=False) == "<p>page</p>"
+
+
+async def test_what_may_pass_is_tried_again(site: str) -> None:
+    assert await get(f"{site}/flaky") == "<p>page</p>"
+    assert seen["/flaky"] == 3
+    with pytest.raises(Dropped):
+        await get(f"{site}/broken")
+    assert seen["/broken"] == fetch.ATTEMPTS
+
+
+async def test_a_server_that_never_ends(site: str) -> None:
+    with pytest.raises(Dropped) as end:
+        await get(f"{site}/slow", timeout_seconds=0.2)
+    assert (end.value.reason, end.value.evidence) == ("http_error", "no answer in 0.2 s")
+
+
+async def test_a_server_that_is_not_there() -> None:
+    with pytest.raises(Dropped) as end:
+        await get("http://127.0.0.1:9/page")
+    assert end.value.reason == "http_error"
+    assert "ConnectError" in end.value.evidence
+
+
+async def test_robots_are_read_once(site: str) -> None:
+    settings = Recrawl(requests_per_second_per_host=1000)
+    async with Fetcher(settings, shards=1) as fetcher:
+        for path in ("/a", "/b", "/c"):
+            await fetcher.page(site + path)
+    assert seen["/robots.txt"] == 1
+
+
+async def test_a_rate_is_kept_over_the_shards() -> None:
+    limit = Limit(100, 1.0, shards=4)
+    began = time.monotonic()
+    for _ in range(13):
+        await limit.acquire()
+    # 25 a second for this shard: the burst of 2.5 is free, the rest takes its time.
+    assert time.monotonic() - began >= 0.35
+
+
+async def test_more_than_a_burst_is_taken_in_pieces() -> None:
+    limit = Limit(6000, 60.0, shards=1)
+    began = time.monotonic()
+    await limit.acquire(620)
+    assert 0.1 <= time.monotonic() - began < 5

@@ -1,0 +1,149 @@
+"""The list of crawled questions, from everywhere it may lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from reasoner_api.common import Storage
+from reasoner_api.curation import Source
+from reasoner_workloads.common.run import ConfigError, WorkloadError
+from reasoner_workloads.common.store import open_store
+from reasoner_workloads.curation.records import Row
+from reasoner_workloads.curation.source import read_rows
+from support.http_server import serving
+from support.object_store import object_store
+
+ROWS = [
+    {"id": "a", "url": "https://example.org/1", "question": "One?"},
+    {"id": 7, "url": "https://example.org/2", "question": "Two?", "more": [1]},
+    {"url": " https://example.org/3 "},
+    {"id": "again", "url": "https://example.org/1", "question": "One, again?"},
+    {"id": "no url"},
+    {"id": "ftp", "url": "ftp://example.org/4"},
+]
+WANTED = ["https://example.org/1", "https://example.org/2", "https://example.org/3"]
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS) + "\nnot json\n[1]\n"
+FILE = Storage(uri="file:///nowhere")
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> str:
+    (tmp_path / "rows.jsonl").write_text(LINES)
+    return (tmp_path / "rows.jsonl").as_uri()
+
+
+def urls(rows: list[Row]) -> list[str]:
+    return [row.url for row in rows]
+
+
+def test_rows_in_order_and_why_others_are_not(listing: str) -> None:
+    rows, drops = read_rows(Source(uri=listing), FILE, 0, 1)
+    assert [(row.id, row.hint) for row in rows[:2]] == [("a", "One?"), ("7", "Two?")]
+    assert urls(rows) == WANTED
+    assert len(rows[2].id) == 16
+    assert [(drop.id, drop.drop.reason, drop.drop.evidence) for drop in drops if drop.drop] == [
+        ("again", "duplicate_url", "a"),
+        ("row-5", "malformed", "row 5 has no URL"),
+        ("row-6", "malformed", "row 6 has no URL"),
+        ("row-7", "malformed", "row 7 has no URL"),
+        ("row-8", "malformed", "row 8 has no URL"),
+    ]
+
+
+def test_limit(listing: str) -> None:
+    rows, drops = read_rows(Source(uri=listing, limit=4), FILE, 0, 1)
+    assert (len(rows), len(drops)) == (3, 1)
+
+
+def test_shards_part_the_rows_and_never_a_url(tmp_path: Path) -> None:
+    lines = [{"id": str(n), "url": f"https://example.org/{n % 90}"} for n in range(100)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    parts = [read_rows(Source(uri=path.as_uri()), FILE, shard, 3) for shard in range(3)]
+    found = [url for rows, _ in parts for url in urls(rows)]
+    assert sorted(found) == sorted({line["url"] for line in lines})
+    assert sum(len(drops) for _, drops in parts) == 10
+    assert all(len(rows) > 15 for rows, _ in parts)
+
+
+def test_columns_by_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"key": "k", "link": "https://example.org/x", "text": "What?"}))
+    source = Source.model_validate({"uri": path.as_uri(), "columns": {"id": "key", "url": "link", "question": "text"}})
+    assert read_rows(source, FILE, 0, 1)[0] == [Row("k", "https://example.org/x", "What?")]
+
+
+def test_no_row_has_the_column(listing: str) -> None:
+    source = Source.model_validate({"uri": listing, "columns": {"url": "link"}})
+    with pytest.raises(ConfigError, match=r"source\.columns\.url: no row of .* has a column 'link'"):
+        read_rows(source, FILE, 0, 1)
+
+
+def test_parquet(tmp_path: Path) -> None:
+    columns = {"id": [1, 2], "url": ["https://example.org/1", None], "question": ["One?", "Two?"], "other": [0, 0]}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    rows, drops = read_rows(Source(uri=(tmp_path / "rows.parquet").as_uri(), format="parquet"), FILE, 0, 1)
+    assert rows == [Row("1", "https://example.org/1", "One?")]
+    assert len(drops) == 1
+
+
+def test_what_is_not_parquet(listing: str) -> None:
+    with pytest.raises(ConfigError, match=r"source\.format: .* is not Parquet"):
+        read_rows(Source(uri=listing, format="parquet"), FILE, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with object_store() as url:
+        yield url
+
+
+def test_from_an_object_store(endpoint: str) -> None:
+    storage = Storage(uri="s3://reasoner/out", endpoint=endpoint)
+    open_store("s3://reasoner/in", endpoint=endpoint).put("rows.jsonl", LINES.encode())
+    rows, _ = read_rows(Source(uri="s3://reasoner/in/rows.jsonl"), storage, 0, 1)
+    assert urls(rows) == WANTED
+    with pytest.raises(ConfigError, match=r"source\.uri: s3://reasoner/in/none\.jsonl does not exist"):
+        read_rows(Source(uri="s3://reasoner/in/none.jsonl"), storage, 0, 1)
+    with pytest.raises(WorkloadError, match=r"source\.uri: s3://nobody/") as failure:
+        read_rows(Source(uri="s3://nobody/rows.jsonl"), storage, 0, 1)
+    assert failure.value.reason == "SourceUnavailable"
+
+
+async def _listing(request: web.Request) -> web.Response:
+    match request.path:
+        case "/moved":
+            raise web.HTTPFound("/rows.jsonl")
+        case "/rows.jsonl":
+            return web.Response(text=LINES)
+        case "/broken":
+            raise web.HTTPBadGateway
+    raise web.HTTPNotFound
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", _listing)
+    with serving(app) as url:
+        yield url
+
+
+def test_from_the_web(site: str) -> None:
+    for path in ("/rows.jsonl", "/moved"):
+        assert urls(read_rows(Source(uri=site + path), FILE, 0, 1)[0]) == WANTED
+
+
+def test_a_listing_that_is_not_on_the_web(site: str) -> None:
+    with pytest.raises(ConfigError, match="answers 404"):
+        read_rows(Source(uri=f"{site}/none"), FILE, 0, 1)
+    with pytest.raises(WorkloadError, match="answers 502") as failure:
+        read_rows(Source(uri=f"{site}/broken"), FILE, 0, 1)
+    assert failure.value.exit_code == 1
