@@ -9,7 +9,7 @@ from .cel_rules import has_rules, object_rule_problems
 from .crd_check import crd_problems
 from .deletion import CRDS
 from .errors import ApiError, FieldProblem, bad_request, bad_value
-from .field_types import Schema
+from .field_types import OBJECT_META, Schema
 from .kinds import KINDS, PLAIN
 from .metadata_check import metadata_change_problems, metadata_problems
 from .objects import Obj, meta
@@ -59,12 +59,14 @@ def admit_fields(resource: Resource, body: Obj, validation: str, warnings: list[
                 f"the API version in the data ({sent}) does not match the expected API version "
                 f"({resource.group_version}, Kind={resource.kind})"
             )
+    body["metadata"] = drop_nulls(meta(body))
     if resource.custom is None:
         body = drop_nulls(body)
         wrong = next(misfits(body, resource.types), None)
-        if wrong is not None:
-            raise _cannot_handle(resource, wrong)
-    body.setdefault("metadata", {})
+    else:
+        wrong = next(misfits(body["metadata"], OBJECT_META, "metadata"), None)
+    if wrong is not None:
+        raise _cannot_handle(resource, wrong)
     unknown = list(prune(body, resource.types))
     if unknown and validation == "Strict":
         raise UnknownFields(resource, unknown)

@@ -7,6 +7,7 @@ from aiohttp import ClientSession, web
 
 from . import discovery, openapi
 from .access import AllowAll, review
+from .admission import admit_fields
 from .builtin_kinds import builtin_resources
 from .crds import CrdController
 from .encoding import answer
@@ -170,9 +171,8 @@ class ApiServer:
         if call.request.method != "POST" or call.target.name:
             raise method_not_allowed()
         user = self._policy.user_of(call.request)
-        body = body_object(call.body)
-        known = {"apiVersion": call.resource.group_version, "kind": call.resource.kind}
-        return answer(review(self._policy, user, call.resource.kind, {**body, **known}), 201)
+        body = admit_fields(call.resource, body_object(call.body), "Ignore", [])
+        return answer(review(self._policy, user, call.resource.kind, body), 201)
 
     async def _serve_pod(self, request: web.Request, resource: Resource, target: Target) -> web.StreamResponse:
         name, port = split_port(target.name) if target.subresource == "proxy" else (target.name, None)

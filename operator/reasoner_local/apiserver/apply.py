@@ -1,20 +1,17 @@
 """Server-side apply: merging a manager's intent into an object, conflicts, and the pruning of what it dropped.
 
-Follows structured-merge-diff. Called by `writes` for PATCH requests with an apply body, and for the bookkeeping of
-plain writes (`track_update`).
+Follows structured-merge-diff. Called by `writes` for PATCH requests with an apply body.
 """
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
-from .errors import ApiError
+from .errors import ApiError, bad_request
 from .field_sets import (
     Path,
     changed_paths,
     decode,
     element,
-    encode,
     entry_of,
     is_owned_by,
     mergeable,
@@ -22,19 +19,10 @@ from .field_sets import (
     shown,
 )
 from .field_types import ListLayout, Schema, child, is_atomic_map, items, list_layout
+from .managed_fields import Author, encoded
 from .objects import Obj, clone, meta
 
 _TAKEN_META = ("labels", "annotations", "finalizers", "ownerReferences")
-
-
-@dataclass(frozen=True)
-class Applier:
-    """Who applies, to which part of the object, in which version."""
-
-    manager: str
-    subresource: str
-    api_version: str
-    force: bool = False
 
 
 def _merge_keyed(live: list[Any], wanted: list[Any], schema: Schema, layout: ListLayout) -> list[Any]:
@@ -109,6 +97,21 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
+def intent_of(body: Obj, name: str, subresource: str, *, has_status: bool) -> Obj:
+    """What an apply body says, of the part that it is sent to. Raises 400 when it speaks of managedFields."""
+    if meta(body).get("managedFields"):
+        raise bad_request("metadata.managedFields must be nil")
+    intent: Obj = without_nulls(body)
+    intent["metadata"] = {**meta(intent), "name": meta(intent).get("name", name)}
+    if subresource == "status":
+        intent = {key: intent[key] for key in ("apiVersion", "kind", "metadata", "status") if key in intent}
+        identity = ("name", "namespace", "uid", "resourceVersion")
+        intent["metadata"] = {key: meta(intent)[key] for key in identity if key in meta(intent)}
+    elif has_status:
+        intent.pop("status", None)
+    return intent
+
+
 def _conflict(found: list[tuple[str, Path]]) -> ApiError:
     causes: list[Obj] = [
         {"reason": "FieldManagerConflict", "message": f'conflict with "{who}"', "field": shown(path)}
@@ -119,13 +122,13 @@ def _conflict(found: list[tuple[str, Path]]) -> ApiError:
     return ApiError(409, "Conflict", f"Apply failed with {count}: " + "; ".join(said), {"causes": causes})
 
 
-def first_apply(config: Obj, schema: Schema, applier: Applier) -> list[Obj]:
+def first_apply(config: Obj, schema: Schema, author: Author) -> list[Obj]:
     """The managedFields of an object that is created by an apply."""
     paths = owned_values(_ownable(config, None), schema)
-    return [entry_of(applier.manager, "Apply", applier.subresource, applier.api_version, paths)]
+    return [entry_of(author.manager, "Apply", author.subresource, author.api_version, paths)]
 
 
-def apply(live: Obj, config: Obj, schema: Schema, applier: Applier) -> Obj:
+def apply(live: Obj, config: Obj, schema: Schema, author: Author) -> Obj:
     """What `live` becomes when `config` is applied to it, managedFields included.
 
     Raises a 409 that names the other managers and their fields, unless the apply is forced.
@@ -137,26 +140,21 @@ def apply(live: Obj, config: Obj, schema: Schema, applier: Applier) -> Obj:
     entries, previous, conflicts = [], set[Path](), list[tuple[str, Path]]()
     for entry in meta(live).get("managedFields") or []:
         paths = decode(entry["fieldsV1"])
-        if is_owned_by(entry, applier.manager, "Apply", applier.subresource):
+        if is_owned_by(entry, author.manager, "Apply", author.subresource):
             previous = paths
             continue
         lost = paths & changed
         conflicts += [(entry["manager"], path) for path in sorted(lost)]
         if paths - lost:
             entries.append((entry, paths - lost))
-    if conflicts and not applier.force:
+    if conflicts and not author.force:
         raise _conflict(conflicts)
     held = set[Path]().union(*(paths for _, paths in entries))
     merged = _prune(merged, previous - set(wanted), held | set(wanted), schema)
-    kept = [{**entry, "fieldsV1": _encoded(entry, paths)} for entry, paths in entries]
-    mine = entry_of(applier.manager, "Apply", applier.subresource, applier.api_version, wanted)
+    kept = [{**entry, "fieldsV1": encoded(entry, paths)} for entry, paths in entries]
+    mine = entry_of(author.manager, "Apply", author.subresource, author.api_version, wanted)
     merged["metadata"] = {**meta(merged), "managedFields": [mine, *kept] if wanted else kept}
     return clone(merged)  # type: ignore[no-any-return]
-
-
-def _encoded(entry: Obj, paths: set[Path]) -> Obj:
-    """The FieldsV1 of `paths`; the entry's own when nothing was taken from it."""
-    return entry["fieldsV1"] if decode(entry["fieldsV1"]) == paths else encode(paths)
 
 
 def _names_its_element(path: Path) -> bool:
@@ -171,37 +169,3 @@ def _prune(merged: Obj, dropped: set[Path], held: set[Path], schema: Schema) -> 
         if not _names_its_element(path) and not any(other[: len(path)] == path for other in held):
             merged = _without(merged, path, schema) or {}
     return merged
-
-
-def track_update(old: Obj | None, new: Obj, schema: Schema, writer: Applier) -> None:
-    """Note in `new` that `writer` made the difference to `old` by a plain write (create, update or patch)."""
-    before = owned_values(old, schema) if old else {}
-    after = owned_values(new, schema)
-    changed = changed_paths(before, after)
-    gone = before.keys() - after.keys()
-    entries, mine = [], set[Path]()
-    for entry in (meta(old).get("managedFields") if old else None) or []:
-        own = is_owned_by(entry, writer.manager, "Update", writer.subresource)
-        if not own and not changed and not gone:
-            entries.append(entry)
-            continue
-        paths = decode(entry["fieldsV1"])
-        left = paths - gone if own else paths - gone - changed
-        if own:
-            mine = left
-        elif left:
-            entries.append({**entry, "fieldsV1": _encoded(entry, left)})
-    if mine | changed:
-        entries.append(entry_of(writer.manager, "Update", writer.subresource, writer.api_version, mine | changed))
-    new["metadata"]["managedFields"] = entries
-
-
-def same_intent(first: Obj, second: Obj) -> bool:
-    """Whether two objects differ in nothing but resourceVersion and the times in managedFields."""
-
-    def essence(obj: Obj) -> str:
-        entries = [{**entry, "time": ""} for entry in meta(obj).get("managedFields") or []]
-        bare = {**meta(obj), "resourceVersion": "", "managedFields": sorted(entries, key=json.dumps)}
-        return json.dumps({**obj, "metadata": bare}, sort_keys=True)
-
-    return essence(first) == essence(second)

@@ -77,7 +77,7 @@ def _secret_change_problems(old: Obj, new: Obj) -> Iterator[FieldProblem]:
 def _default_namespace(obj: Obj) -> None:
     obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
     obj.setdefault("status", {}).setdefault("phase", "Active")
-    obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+    obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
 
 
 def _default_service(obj: Obj) -> None:

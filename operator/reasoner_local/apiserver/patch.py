@@ -20,7 +20,7 @@ def json_patch(obj: Obj, operations: Any) -> Obj:
     """RFC 6902. A failed test or a path that is not there is the client's fault (422)."""
     try:
         patched: Obj = jsonpatch.apply_patch(obj, operations)
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, ValueError) as error:
         message = "the server rejected our request due to an error in our request"
         raise ApiError(422, "Invalid", message, {"causes": [{"message": str(error)}]}) from error
     return patched
@@ -88,6 +88,8 @@ def _strategic_list(value: list[Any], patch: list[Any], schema: Schema) -> list[
     merge_key = schema.get("x-kubernetes-patch-merge-key")
     if merge_key is None:
         return value + [item for item in patch if item not in value]
+    if not all(isinstance(item, dict) for item in patch):
+        raise bad_request(f"a list with the merge key {merge_key} has elements that are no objects")
     if any(item.get("$patch") == "replace" for item in patch):
         return [item for item in patch if "$patch" not in item]
     merged = list(value)

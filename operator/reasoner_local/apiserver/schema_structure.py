@@ -6,8 +6,6 @@ In the words of a real API server as far as they are stable across its versions;
 from collections.abc import Iterator
 from typing import Any
 
-import re2  # type: ignore[import-untyped]
-
 from .cel_compile import rule_faults, walk
 from .cel_cost import cost_faults
 from .cel_types import root_schema
@@ -16,20 +14,15 @@ from .field_types import ANY, Schema
 from .objects import clone
 from .schema_check import schema_problems
 from .schema_fields import prune
+from .schema_junctions import junction_problems, pattern_problems
 
 _RULES = "x-kubernetes-validations"
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING = "x-kubernetes-int-or-string"
 _EMBEDDED = "x-kubernetes-embedded-resource"
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
-_JUNCTIONS = ("allOf", "anyOf", "oneOf", "not")
 # In the API, but never allowed.
 _NEVER = ("definitions", "dependencies", "patternProperties", "additionalItems", "id", "$ref", "$schema")
-_IN_JUNCTIONS = ("type", "default", "title", "description", "nullable", "additionalProperties", _PRESERVE, _EMBEDDED)
-_INT_OR_STRING_FORMS = (
-    [{"type": "integer"}, {"type": "string"}],
-    [{"type": "string"}, {"type": "integer"}],
-)
 
 
 def _word_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
@@ -40,15 +33,6 @@ def _word_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
         yield forbidden_field(
             f"{field}.uniqueItems", "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         )
-
-
-def _pattern_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
-    if "pattern" in node:
-        try:
-            re2.compile(node["pattern"])
-        except re2.error as error:
-            why = f"must be a valid regular expression, but isn't: {error}"
-            yield bad_value(f"{field}.pattern", node["pattern"], why)
 
 
 def _place(field: str) -> str:
@@ -127,45 +111,6 @@ def _list_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
             yield required(f"{field}.items.properties[{key}].default", why)
 
 
-def _junction_problems(node: Schema, whole: Schema, field: str, *, inside_allowed: bool) -> Iterator[FieldProblem]:
-    """Faults in a schema below allOf, anyOf, oneOf or not: it may restrict values, not give them a shape."""
-    for word in sorted(node.keys() & set(_IN_JUNCTIONS)):
-        if not (inside_allowed and word == "type"):
-            yield forbidden_field(
-                f"{field}.{word}",
-                "must be undefined to be structural" if word != "type" else "must be empty to be structural",
-            )
-    for name, inner in node.get("properties", ANY).items():
-        outer = whole.get("properties", ANY).get(name)
-        place = f"{field}.properties[{name}]"
-        if outer is None:
-            yield required(f"{_outer(field)}.properties[{name}]", f"because it is defined in {place}")
-        else:
-            yield from _junction_problems(inner, outer, place, inside_allowed=False)
-    if isinstance(node.get("items"), dict) and isinstance(whole.get("items"), dict):
-        yield from _junction_problems(node["items"], whole["items"], f"{field}.items", inside_allowed=False)
-    yield from _pattern_problems(node, field)
-    yield from _each_junction(node, whole, field, inside_allowed=False)
-
-
-def _outer(field: str) -> str:
-    """The path of the schema that a junction belongs to."""
-    cut = min(place for word in _JUNCTIONS if (place := field.find(f".{word}")) >= 0)
-    return field[:cut]
-
-
-def _each_junction(node: Schema, whole: Schema, field: str, *, inside_allowed: bool) -> Iterator[FieldProblem]:
-    for word in _JUNCTIONS:
-        if word not in node:
-            continue
-        if inside_allowed and word == "anyOf" and node[word] in _INT_OR_STRING_FORMS:
-            continue
-        inner = node[word] if isinstance(node[word], list) else [node[word]]
-        for index, part in enumerate(inner):
-            place = f"{field}.{word}" + (f"[{index}]" if isinstance(node[word], list) else "")
-            yield from _junction_problems(part, whole, place, inside_allowed=False)
-
-
 def _default_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
     if "default" not in node:
         return
@@ -230,13 +175,12 @@ def structural_problems(schema: Schema, field: str) -> Iterator[FieldProblem]:
     yield from _root_problems(schema, field)
     for node, path in walk(schema):
         here = field + path
-        allows_types = bool(node.get(_INT_OR_STRING))
         yield from _word_problems(node, here)
         yield from _type_problems(node, here)
-        yield from _pattern_problems(node, here)
+        yield from pattern_problems(node, here)
         yield from _map_problems(node, here)
         yield from _list_problems(node, here)
-        yield from _each_junction(node, node, here, inside_allowed=allows_types)
+        yield from junction_problems(node, node, here)
         yield from _default_problems(node, here)
         yield from _rule_problems(root_schema(node) if not path else node, here)
     yield from cost_faults(schema, field)

@@ -32,6 +32,15 @@ def _line(kind: str, obj: Obj) -> bytes:
     return dumps({"type": kind, "object": obj}) + b"\n"
 
 
+def _seconds(request: web.Request) -> float:
+    """How long the client wants to watch."""
+    text = request.query.get("timeoutSeconds") or str(_LONGEST)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise bad_request(f"invalid timeoutSeconds {text!r}") from error
+
+
 class WatchStream:
     """One client's watch."""
 
@@ -81,6 +90,7 @@ class WatchStream:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Stream until the client leaves, its time is up or the server stops."""
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        seconds, marks = _seconds(request), flag(request, "allowWatchBookmarks")
         # No await between the backlog and the subscription: nothing can fall between them.
         try:
             backlog = self._start(request)
@@ -94,14 +104,12 @@ class WatchStream:
         try:
             await response.prepare(request)
             await response.write(backlog)
-            await self._follow(request, response, watcher)
+            await self._follow(response, watcher, time.monotonic() + seconds, marks=marks)
         finally:
             self._store.unwatch(self._key, watcher)
         return response
 
-    async def _follow(self, request: web.Request, response: web.StreamResponse, watcher: Watcher) -> None:
-        end = time.monotonic() + float(request.query.get("timeoutSeconds") or _LONGEST)
-        marks = flag(request, "allowWatchBookmarks")
+    async def _follow(self, response: web.StreamResponse, watcher: Watcher, end: float, *, marks: bool) -> None:
         while (left := end - time.monotonic()) > 0:
             try:
                 event = await asyncio.wait_for(watcher.get(), min(left, _BOOKMARK_SECONDS))

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import deletion
 from .admission import admit_fields, fill_in, problems_of
-from .apply import Applier, apply, first_apply, same_intent, track_update, without_nulls
+from .apply import apply, first_apply, intent_of
 from .errors import (
     already_exists,
     bad_request,
@@ -20,6 +20,7 @@ from .errors import (
     not_found,
 )
 from .kinds import KINDS, PLAIN
+from .managed_fields import Author, same_intent, track_update
 from .objects import Obj, clone, is_terminating, meta, name_suffix, now
 from .resources import Registry, Resource
 from .store import Store
@@ -59,11 +60,11 @@ class Writes:
 
     def create(self, resource: Resource, namespace: str, body: Obj, writer: Writer) -> Obj:
         """Add an object. Raises 4xx for a taken name, a missing namespace or a faulty object."""
-        return self._create(resource, namespace, body, writer, None)
-
-    def _create(self, resource: Resource, namespace: str, body: Obj, writer: Writer, applier: Applier | None) -> Obj:
-        intent = clone(body)
         obj = admit_fields(resource, body, writer.validation, writer.warnings)
+        return self._create(resource, namespace, obj, writer, None)
+
+    def _create(self, resource: Resource, namespace: str, obj: Obj, writer: Writer, applier: Author | None) -> Obj:
+        intent = None if applier is None else clone(obj)
         found = obj["metadata"]
         self._place(resource, namespace, found)
         if not found.get("name") and found.get("generateName"):
@@ -84,8 +85,8 @@ class Writes:
         if faults:
             raise invalid(resource, name, faults)
         kind.on_create(obj)
-        if applier is None:
-            author = Applier(writer.manager, writer.subresource, resource.group_version)
+        if applier is None or intent is None:
+            author = Author(writer.manager, writer.subresource, resource.group_version)
             track_update(None, obj, resource.types, author)
         else:
             found["managedFields"] = first_apply(intent, resource.types, applier)
@@ -155,7 +156,7 @@ class Writes:
         if changed:
             new["metadata"]["generation"] = meta(old).get("generation", 0) + 1
         if not tracked:
-            author = Applier(writer.manager, writer.subresource, resource.group_version)
+            author = Author(writer.manager, writer.subresource, resource.group_version)
             track_update(old, new, resource.types, author)
         if same_intent(old, new):
             return old
@@ -170,30 +171,18 @@ class Writes:
     ) -> tuple[Obj, bool]:
         """Server-side apply. Returns the object and whether the apply made it."""
         if not writer.manager:
-            raise bad_request(
-                "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
-            )
-        if meta(body).get("managedFields"):
-            raise bad_request("metadata.managedFields must be nil")
-        config = without_nulls(body)
-        config["metadata"] = {**meta(config), "name": meta(config).get("name", key[1])}
-        if writer.subresource == "status":
-            config = {name: config[name] for name in ("apiVersion", "kind", "metadata", "status") if name in config}
-            config["metadata"] = {
-                k: v for k, v in meta(config).items() if k in ("name", "namespace", "uid", "resourceVersion")
-            }
-        elif resource.has_status:
-            config.pop("status", None)
-        applier = Applier(writer.manager, writer.subresource, resource.group_version, force)
+            raise bad_request("fieldManager: Required value: is required for apply patch")
+        intent = intent_of(body, key[1], writer.subresource, has_status=resource.has_status)
+        strict = "Ignore" if writer.validation == "Ignore" else "Apply"
+        intent = admit_fields(resource, intent, strict, writer.warnings)
+        author = Author(writer.manager, writer.subresource, resource.group_version, force)
         live = self.store.get(resource.key, key)
         if live is None:
-            if writer.subresource or meta(config).get("uid"):
+            if writer.subresource or meta(intent).get("uid"):
                 raise not_found(resource, key[1])
-            return self._create(resource, key[0], config, writer, applier), True
-        self._check_identity(resource, live, config)
-        strict = "Ignore" if writer.validation == "Ignore" else "Apply"
-        config = admit_fields(resource, config, strict, writer.warnings)
-        merged = apply(live, config, resource.types, applier)
+            return self._create(resource, key[0], intent, writer, author), True
+        self._check_identity(resource, live, intent)
+        merged = apply(live, intent, resource.types, author)
         combined = self._combined(resource, live, clone(merged), writer)
         combined["metadata"]["managedFields"] = merged["metadata"]["managedFields"]
         return self._replace(resource, live, combined, writer, tracked=True), False
