@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import shutil
-import sys
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ from reasoner_local.controllers.service import ServiceController
 from reasoner_local.dns.hosts import Hosts
 from reasoner_local.events import Recorder
 from reasoner_local.informer import Hub
-from reasoner_local.network import Subnet, free_port
+from reasoner_local.network import Subnet
 from reasoner_local.node.agent import Node
 from reasoner_local.node.context import Capacity, NodeFacts, Tools
 from reasoner_local.node.logs import NodeLogs
@@ -142,7 +141,7 @@ class LocalCluster:
             await self._serve_infrastructure(client, facts)
         await infrastructure.install(client, self._options.crds)
         if self._operator:
-            await self._supervise([self._operator_child(facts)])
+            await self._supervise([infrastructure.operator(facts, self.kubeconfig)])
         self._told.ready = True
         self._tell()
 
@@ -220,16 +219,6 @@ class LocalCluster:
         self._stack.push_async_callback(_stop_all, started)
         await asyncio.gather(*(one.start() for one in started))
         await asyncio.gather(*(one.ready() for one in started))
-
-    def _operator_child(self, facts: NodeFacts) -> Child:
-        """The operator, run as a user would run it; settings reach it by its own variables."""
-        own = {name: value for name, value in os.environ.items() if name.startswith("REASONER_")}
-        env = {**own, **facts.base_env(), "HOME": str(self.state.path)}
-        command = Path(sys.executable).with_name("reasoner")
-        port = free_port()
-        argv = [str(command), "operator", "--kubeconfig", str(self.kubeconfig), "--health-port", str(port)]
-        log = self.logs_dir / "operator.log"
-        return Child("operator", argv, env, self.state.path, log, "127.0.0.1", port)
 
     def _tell(self) -> None:
         parts = [Part("api-server", self._told.url, self._told.pid, str(self.logs_dir / "cluster.log"))]

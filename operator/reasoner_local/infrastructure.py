@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 
 from reasoner_local.client import CRDS, ENDPOINTS, NAMESPACES, SECRETS, SERVICES, SLICES, Client, Obj
 from reasoner_local.controllers.endpoints import SERVICE_LABEL
+from reasoner_local.network import free_port
 from reasoner_local.node.context import NodeFacts
 from reasoner_local.supervisor import Child
 
@@ -49,6 +51,15 @@ def children(facts: NodeFacts) -> list[Child]:
         log = facts.logs / f"{server.name}.log"
         found.append(Child(server.name, argv, facts.base_env(), facts.state_dir, log, host, server.port))
     return found
+
+
+def operator(facts: NodeFacts, kubeconfig: Path) -> Child:
+    """The operator's process, run as a user would run it; settings reach it by its own variables."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("REASONER_")}
+    env = {**own, **facts.base_env(), "HOME": str(facts.state_dir)}
+    command, port = Path(sys.executable).with_name("reasoner"), free_port()
+    argv = [str(command), "operator", "--kubeconfig", str(kubeconfig), "--health-port", str(port)]
+    return Child("operator", argv, env, facts.state_dir, facts.logs / "operator.log", "127.0.0.1", port)
 
 
 async def announce(client: Client, servers: list[Child]) -> None:

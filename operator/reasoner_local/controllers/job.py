@@ -7,11 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reasoner_local import conditions
-from reasoner_local.client import JOBS, PODS, Obj, now, seconds_since
-from reasoner_local.controllers import job_policy
+from reasoner_local.client import JOBS, PODS, Obj, seconds_since
+from reasoner_local.controllers import job_status
 from reasoner_local.controllers.base import Controller, owner_keys
 from reasoner_local.controllers.job_pods import JobPods
-from reasoner_local.controllers.job_tally import Tally, indexed, limit_of
+from reasoner_local.controllers.job_tally import Tally, limit_of
 from reasoner_local.informer import Hub, Key, controller_of
 
 _DEADLINE = "Job was active longer than specified deadline"
@@ -82,7 +82,7 @@ class JobController(Controller):
                 fresh = [conditions.made("Suspended", False, "JobResumed", "Job resumed")]
             wait = await self._hands.manage(job, pods, tally)
         job = await self._report(job, tally, fresh)
-        waits = [seconds for seconds in (wait, _time_left(job)) if seconds is not None]
+        waits = [seconds for seconds in (wait, job_status.time_left(job)) if seconds is not None]
         return min(waits, default=None)
 
     def _ending(self, job: Obj, tally: Tally, pods: list[Obj]) -> Ending | None:
@@ -92,9 +92,9 @@ class JobController(Controller):
         spec = job["spec"]
         if tally.verdict:
             return Ending(False, "PodFailurePolicy", tally.verdict)
-        if tally.failed > limit_of(job) or _restarts(job, pods) > limit_of(job):
+        if tally.failed > limit_of(job) or job_status.restarts(job, pods) > limit_of(job):
             return Ending(False, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
-        if (left := _time_left(job)) is not None and left <= 0:
+        if (left := job_status.time_left(job)) is not None and left <= 0:
             return Ending(False, "DeadlineExceeded", _DEADLINE)
         if len(tally.failed_indexes) > spec.get("maxFailedIndexes", 2**31):
             message = "Job has exceeded the specified maximal number of failed indexes"
@@ -123,7 +123,7 @@ class JobController(Controller):
     async def _report(self, job: Obj, tally: Tally, fresh: list[Obj]) -> Obj:
         """Write the status if it changed, and tell of transitions."""
         old: Obj = job.get("status") or {}
-        status = _status(job, tally, fresh, self.pods.owned_by(job))
+        status = job_status.status_of(job, tally, fresh, self.pods.owned_by(job))
         if status == old:
             return job
         gone = {field: None for field in old if field not in status}
@@ -154,53 +154,3 @@ class JobController(Controller):
             return left
         await self.hub.delete(JOBS, job)
         return None
-
-
-def _status(job: Obj, tally: Tally, fresh: list[Obj], pods: list[Obj]) -> Obj:
-    """The Job's status; counts that are nought are left out, but for those that kubectl shows."""
-    old = job.get("status") or {}
-    running = [pod for pod in pods if conditions.active(pod)]
-    ending = [pod for pod in pods if conditions.terminating(pod) and not conditions.finished(pod)]
-    status: Obj = {
-        "active": len(running),
-        "ready": sum(conditions.ready(pod) for pod in running),
-        "terminating": len(ending),
-        "succeeded": tally.succeeded,
-        "failed": tally.failed,
-    }
-    status = {name: count for name, count in status.items() if count or name in ("ready", "terminating")}
-    if indexed(job):
-        status["completedIndexes"] = job_policy.to_ranges(tally.completed)
-        if job["spec"].get("backoffLimitPerIndex") is not None:
-            status["failedIndexes"] = job_policy.to_ranges(tally.failed_indexes)
-    held = conditions.merged(old.get("conditions") or [], fresh)
-    if held:
-        status["conditions"] = held
-    kinds = {condition["type"]: condition for condition in held if condition["status"] == "True"}
-    if "Suspended" not in kinds or "Complete" in kinds or "Failed" in kinds:
-        status["startTime"] = old.get("startTime") or now()
-    if "Complete" in kinds:
-        status["completionTime"] = old.get("completionTime") or now()
-    return status
-
-
-def _time_left(job: Obj) -> float | None:
-    """Seconds until the Job's deadline, if it has one and runs."""
-    deadline, start = job["spec"].get("activeDeadlineSeconds"), (job.get("status") or {}).get("startTime")
-    if deadline is None or start is None or job["spec"].get("suspend"):
-        return None
-    return float(deadline - seconds_since(start))
-
-
-def _restarts(job: Obj, pods: list[Obj]) -> int:
-    """Restarts in place, which count against the back-off limit where pods are restarted on failure."""
-    if job["spec"]["template"]["spec"].get("restartPolicy") != "OnFailure":
-        return 0
-    total = 0
-    for pod in pods:
-        status = pod.get("status") or {}
-        if status.get("phase") in ("Running", "Pending"):
-            held = (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
-            total += sum(container.get("restartCount", 0) for container in held)
-    # Kubernetes gives up when restarts reach the limit, but one restart is needed where the limit is nought.
-    return total + 1 if total and limit_of(job) > 0 else total

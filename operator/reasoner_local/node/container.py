@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from reasoner_local.client import Obj, now
-from reasoner_local.node import environment, probes
+from reasoner_local.node import endings, environment, probes
+from reasoner_local.node.attendant import Attendant
 from reasoner_local.node.context import NotReady, PodContext
 from reasoner_local.node.process import Launch, Process, StartError
 
-_MESSAGE_LIMIT, _LOG_TAIL, _LOG_LINES = 4096, 2048, 80
 _LOOK_AGAIN = 2.0
 _BACKOFF_LIMIT = 300.0
 
@@ -135,11 +135,12 @@ class Container:
         self.state = {"running": {"startedAt": begun}}
         await self._context.tools.events.normal(self._context.pod, "Started", f"Started container {self.name}")
         async with asyncio.TaskGroup() as group:
-            prober = group.create_task(self._attend(probes.Target(self._context, self.spec, launch), process))
+            target = probes.Target(self._context, self.spec, launch)
+            prober = group.create_task(self._attend(target, process))
             code = await process.wait()
             prober.cancel()
         end = {"exitCode": code, "reason": "Completed" if code == 0 else "Error", "startedAt": begun}
-        if message := self._message(message_file, code):
+        if message := endings.message(self.spec, message_file, self.log, code):
             end["message"] = message
         await self._ended(end)
         return code
@@ -149,62 +150,18 @@ class Container:
         self.state = {"terminated": {**end, "finishedAt": now()}}
         await self._changed()
 
-    def _message(self, file: Path, code: int) -> str:
-        text = file.read_bytes()[:_MESSAGE_LIMIT].decode(errors="replace") if file.is_file() else ""
-        if text or code == 0 or self.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError":
-            return text
-        with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - _LOG_TAIL))
-            lines = log.read().decode(errors="replace").splitlines(keepends=True)
-        return "".join(lines[-_LOG_LINES:])
-
     async def _attend(self, target: probes.Target, process: Process) -> None:
         """Hooks and probes of one run."""
         if self._stopping.is_set():
             process.kill()
-        if hook := (self.spec.get("lifecycle") or {}).get("postStart"):
-            try:
-                await probes.act(target, hook)
-            except probes.Failed as error:
-                await self._context.tools.events.warning(
-                    self._context.pod, "FailedPostStartHook", f"PostStartHook failed: {error}"
-                )
-                process.kill()
-                return
-        if probe := self.spec.get("startupProbe"):
-            watch = self._watch("Startup", probe, self._alive(process, "startup"))
-            if not await probes.follow(target, watch, once=True):
-                return
-        self.started = True
-        self.ready = "readinessProbe" not in self.spec
-        await self._changed()
-        async with asyncio.TaskGroup() as group:
-            if probe := self.spec.get("readinessProbe"):
-                group.create_task(probes.follow(target, self._watch("Readiness", probe, self._set_ready)))
-            if probe := self.spec.get("livenessProbe"):
-                alive = self._alive(process, "liveness")
-                group.create_task(probes.follow(target, self._watch("Liveness", probe, alive)))
+        attendant = Attendant(target, process, self._mark)
+        await attendant.attend()
 
-    def _watch(self, kind: str, probe: Obj, told: Callable[[bool], Awaitable[None]]) -> probes.Watch:
-        async def complain(why: str) -> None:
-            await self._context.tools.events.warning(self._context.pod, "Unhealthy", why)
-
-        return probes.Watch(kind, probe, told, complain)
-
-    async def _set_ready(self, ready: bool) -> None:
-        if ready != self.ready:
-            self.ready = ready
+    async def _mark(self, started: bool, ready: bool) -> None:
+        """Take note of what the probes found."""
+        if (self.started, self.ready) != (started, ready):
+            self.started, self.ready = started, ready
             await self._changed()
-
-    def _alive(self, process: Process, kind: str) -> Callable[[bool], Awaitable[None]]:
-        async def told(alive: bool) -> None:
-            if not alive:
-                await self._context.tools.events.normal(
-                    self._context.pod, "Killing", f"Container {self.name} failed {kind} probe, will be restarted"
-                )
-                await process.stop(float(self._context.pod["spec"].get("terminationGracePeriodSeconds", 30)))
-
-        return told
 
     async def stop(self, grace: float) -> None:
         """End the container for good: its preStop hook, SIGTERM, after the grace period SIGKILL."""
