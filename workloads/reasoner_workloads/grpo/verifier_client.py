@@ -1,22 +1,27 @@
-"""Asks the served verifier. Used by `scoring`; the server is vLLM or this project's own, asked alike."""
+"""Asks the served verifier over the OpenAI API: vLLM or this project's own server, asked alike. Used by `scoring`.
+
+aiohttp and not the openai package: that one's connection pool searches all its connections for every request, which at
+a hundred in flight costs more than the verifier itself."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import httpx
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI, InternalServerError, RateLimitError
+import aiohttp
 
 from reasoner_api.grpo import Reward
 from reasoner_api.task import VerifierEndpoint
 from reasoner_workloads.common.run import WorkloadError
 from reasoner_workloads.verifier.prompt import ask, passed
 
-#: What may pass; any other refusal stays one however often it is asked.
-RETRIED = (APIConnectionError, InternalServerError, RateLimitError)
+#: Statuses that may pass; any other refusal stays one however often it is asked.
+RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
+#: Characters of a refusal that go into the message.
+SHOWN = 300
 
 
 class Case(NamedTuple):
@@ -25,6 +30,10 @@ class Case(NamedTuple):
     question: str
     ground_truth: str
     answer: str
+
+
+class _Away(Exception):
+    """No answer this time; another try may bring one."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +65,10 @@ class VerifierClient:
 
     def __init__(self, verifier: VerifierEndpoint, reward: Reward, patience: Patience | None = None) -> None:
         self.verifier, self.reward, self.patience = verifier, reward, patience or Patience()
-        limits = httpx.Limits(max_connections=reward.concurrency, max_keepalive_connections=reward.concurrency)
-        self._client = AsyncOpenAI(
-            base_url=verifier.endpoint,
-            # Served inside the cluster without keys; the library wants one all the same.
-            api_key="none",
-            timeout=reward.timeout_seconds,
-            max_retries=0,
-            http_client=httpx.AsyncClient(limits=limits, timeout=reward.timeout_seconds, trust_env=False),
+        self._url = f"{verifier.endpoint.rstrip('/')}/completions"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=reward.concurrency),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=reward.timeout_seconds),
         )
         self._slots = asyncio.Semaphore(reward.concurrency)
 
@@ -81,7 +86,7 @@ class VerifierClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._session.close()
 
     async def _ask(self, case: Case) -> bool:
         prompt = ask(self.verifier.prompt, *case)
@@ -89,21 +94,26 @@ class VerifierClient:
             for tried in range(1, self.patience.tries + 1):
                 try:
                     return passed(self.verifier.prompt, await self._complete(prompt))
-                except RETRIED as error:
-                    failure = error
+                except (aiohttp.ClientError, TimeoutError, _Away) as error:
+                    failure: Exception = error
                     await asyncio.sleep(self.patience.pause(tried))
-                except APIStatusError as error:
-                    raise self._unavailable(error) from error
-        raise self._unavailable(failure) from failure
+        raise self._unavailable(f"{type(failure).__name__}: {failure}") from failure
 
     async def _complete(self, prompt: str) -> str:
-        reply = await self._client.completions.create(
-            model=self.verifier.model, prompt=prompt, max_tokens=self.reward.max_tokens, temperature=0
-        )
-        return reply.choices[0].text
+        body = {"model": self.verifier.model, "prompt": prompt, "max_tokens": self.reward.max_tokens, "temperature": 0}
+        async with self._session.post(self._url, json=body) as reply:
+            text = await reply.text()
+            if reply.status in RETRIED:
+                raise _Away(f"{reply.status} {text[:SHOWN]}")
+            if reply.status != 200:
+                raise self._unavailable(f"{reply.status} {text[:SHOWN]}")
+        try:
+            return str(json.loads(text)["choices"][0]["text"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise self._unavailable(f"it replies no completion: {text[:SHOWN]}") from error
 
-    def _unavailable(self, error: Exception) -> WorkloadError:
+    def _unavailable(self, why: str) -> WorkloadError:
         return WorkloadError(
-            f"the verifier {self.verifier.model!r} at {self.verifier.endpoint} does not answer: {error}",
+            f"the verifier {self.verifier.model!r} at {self.verifier.endpoint} does not answer: {why}",
             reason="VerifierUnavailable",
         )

@@ -13,6 +13,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
+#: Requests of one step arrive together: waiting this long for the rest costs less than a batch of few.
+GATHER_SECONDS = 0.02
+
+
 class TooLong(ValueError):
     """The prompt leaves no room for a reply. The message names the limit."""
 
@@ -74,6 +78,7 @@ class Engine:
     async def _work(self) -> None:
         while True:
             batch = [await self._waiting.get()]
+            await asyncio.sleep(GATHER_SECONDS)
             while len(batch) < self.max_batch and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
             try:

@@ -7,6 +7,7 @@ this is its use case cut down to greedy completions, gathered into batches as th
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from pathlib import Path
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM and return the exit code."""
     arguments = parser().parse_args(argv)
+    # Threads that spin for work starve the event loop, and whoever else is on the machine: half the cores, waiting
+    # quietly. Read when torch is loaded, so set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // 2)))
     import uvicorn
 
     from reasoner_workloads.verifier.engine import Engine
@@ -32,6 +37,6 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--served-model-name", help="name that requests use; the folder's name when absent")
     top.add_argument("--host", default="127.0.0.1", help="address to listen on")
     top.add_argument("--port", type=int, default=8000, help="port to listen on")
-    top.add_argument("--max-batch", type=int, default=64, help="requests generated for at once")
+    top.add_argument("--max-batch", type=int, default=128, help="requests generated for at once")
     top.add_argument("--max-model-len", type=int, help="tokens of prompt and reply at most; the model's own by default")
     return top
