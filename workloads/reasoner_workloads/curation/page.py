@@ -1,8 +1,9 @@
 """What a fetched page holds: the question that the row means, and the answers that people wrote to it. Called by
-`stages`; the layouts that it knows are in `layouts` and `markup_layouts`."""
+`stages`; the layouts that it knows are in `layouts` and `structured`."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, replace
 
@@ -58,8 +59,8 @@ def read(text: str, hint: str) -> Page:
 def _block(root: HtmlElement, data: list[object], hint: str) -> Block | None:
     """The best block of the first layout that shows answers, else of the first that shows a question."""
     fallback: Block | None = None
-    for find in (lambda: structured.from_json_ld(data), *(lambda f=f: f(root) for f in layouts.ALL)):
-        blocks = find()
+    layouts_in_turn = (find(root) for find in layouts.ALL)
+    for blocks in itertools.chain((structured.from_json_ld(data),), layouts_in_turn):
         if not blocks:
             continue
         best = max(blocks, key=lambda block: (_likeness(block.question, hint), bool(block.answers)))
