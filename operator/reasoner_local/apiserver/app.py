@@ -20,7 +20,8 @@ from .proxy import serve_proxy, split_port
 from .request import Target, body_of, flag, target_of, wants
 from .resources import Registry, Resource
 from .store import Store
-from .writes import Writer, Writes, body_object
+from .writer import Writer, body_object
+from .writes import Writes
 
 _LOG = logging.getLogger(__name__)
 # What a real server takes in one request.

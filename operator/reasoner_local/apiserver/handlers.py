@@ -8,6 +8,7 @@ from aiohttp import web
 
 from . import patch
 from .admission import UnknownFields
+from .answers import included, many, one, warn
 from .deletion import ORPHAN_WARNING, DeleteOptions
 from .encoding import answer
 from .errors import bad_value, invalid, method_not_allowed, not_found, unsupported_media
@@ -16,9 +17,10 @@ from .objects import Obj, meta
 from .request import Target, manager_of, wants
 from .resources import Resource
 from .scale import scale_of, scaled
-from .table import partial, table
+from .table import table
 from .watch import Selection, WatchStream
-from .writes import Writer, Writes, body_object, require_version
+from .writer import Writer, body_object, require_version
+from .writes import Writes
 
 _PATCHES = (patch.JSON_PATCH, patch.MERGE, patch.APPLY)
 _ORDINARY_SUBRESOURCES = ("", "status", "finalize")
@@ -65,38 +67,10 @@ class Handlers:
             raise not_found(call.resource, call.target.name)
         return call.resource.shown(obj)
 
-    def _one(self, call: Call, obj: Obj, code: int = 200, warnings: list[str] | None = None) -> web.Response:
-        obj = call.resource.shown(obj)
-        if wants(call.request, "Table"):
-            version = {"resourceVersion": meta(obj).get("resourceVersion", "")}
-            response = answer(table(call.resource, [obj], version, self._include(call)), code)
-        elif wants(call.request, "PartialObjectMetadata"):
-            response = answer(partial(obj), code)
-        else:
-            response = answer(obj, code)
-        for warning in warnings or ():
-            response.headers.add("Warning", f"299 - {json.dumps(warning)}")
-        return response
-
-    @staticmethod
-    def _include(call: Call) -> str:
-        return call.request.query.get("includeObject", "Metadata")
-
-    def _many(self, call: Call, objects: list[Obj], list_meta: Obj) -> web.Response:
-        resource = call.resource
-        shown = [resource.shown(obj) for obj in objects]
-        if wants(call.request, "Table"):
-            return answer(table(resource, shown, list_meta, self._include(call)))
-        kind, version = f"{resource.kind}List", resource.group_version
-        if wants(call.request, "PartialObjectMetadataList"):
-            shown = [partial(obj) for obj in shown]
-            kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
-        return answer({"kind": kind, "apiVersion": version, "metadata": list_meta, "items": shown})
-
     async def watch(self, call: Call) -> web.StreamResponse:
         """Stream changes."""
         resource, as_table = call.resource, wants(call.request, "Table")
-        include = self._include(call)
+        include = included(call.request)
 
         def render(obj: Obj) -> Obj:
             obj = resource.shown(obj)
@@ -111,7 +85,7 @@ class Handlers:
         """List, create or delete many."""
         match call.request.method:
             case "GET":
-                return self._many(call, *page(self._store, call.request, call.resource, call.target))
+                return many(call.request, call.resource, *page(self._store, call.request, call.resource, call.target))
             case "POST":
                 return self._create(call)
             case "DELETE":
@@ -119,7 +93,7 @@ class Handlers:
                 options = DeleteOptions.of(call.resource, call.body, dict(call.request.query))
                 for obj in objects:
                     self._writes.delete(call.resource, obj, options)
-                return self._many(call, objects, list_meta)
+                return many(call.request, call.resource, objects, list_meta)
             case _:
                 raise method_not_allowed()
 
@@ -128,7 +102,7 @@ class Handlers:
         namespace = call.target.namespace or (meta(body).get("namespace") or "default")
         writer = call.writer()
         obj = self._writes.create(call.resource, namespace, body, writer)
-        return self._one(call, obj, 201, writer.warnings)
+        return one(call.request, call.resource, obj, 201, writer.warnings)
 
     def single(self, call: Call) -> web.Response:
         """Get, replace, patch or delete one."""
@@ -140,7 +114,7 @@ class Handlers:
             raise method_not_allowed()
         match call.request.method:
             case "GET":
-                return self._one(call, self.find(call))
+                return one(call.request, call.resource, self.find(call))
             case "PUT":
                 return self._put(call)
             case "PATCH" if call.request.content_type == patch.APPLY:
@@ -157,13 +131,15 @@ class Handlers:
         old = self.find(call)
         require_version(call.resource, body)
         writer = call.writer()
-        return self._one(call, self._writes.update(call.resource, old, body, writer), 200, writer.warnings)
+        return one(
+            call.request, call.resource, self._writes.update(call.resource, old, body, writer), 200, writer.warnings
+        )
 
     def _apply(self, call: Call) -> web.Response:
         writer = call.writer()
         force = call.request.query.get("force") == "true"
         obj, created = self._writes.apply(call.resource, call.key, body_object(call.body), writer, force=force)
-        return self._one(call, obj, 201 if created else 200, writer.warnings)
+        return one(call.request, call.resource, obj, 201 if created else 200, writer.warnings)
 
     def _patched(self, call: Call, obj: Obj) -> Obj:
         kind = call.request.content_type
@@ -184,7 +160,7 @@ class Handlers:
         except UnknownFields as error:
             fault = bad_value("patch", json.dumps(new, separators=(",", ":")), error.strict_message)
             raise invalid(None, "", [fault]) from error
-        return self._one(call, obj, 200, writer.warnings)
+        return one(call.request, call.resource, obj, 200, writer.warnings)
 
     def _delete(self, call: Call) -> web.Response:
         resource, old = call.resource, self.find(call)
@@ -192,16 +168,13 @@ class Handlers:
         obj, gone = self._writes.delete(resource, old, options)
         warnings = [ORPHAN_WARNING] if options.by_default and options.policy == "Orphan" else []
         if not gone:
-            return self._one(call, obj, 200, warnings)
+            return one(call.request, call.resource, obj, 200, warnings)
         known = meta(obj)
         details = {"name": known["name"], "kind": resource.plural, "uid": known["uid"]}
         if resource.group:
             details["group"] = resource.group
         body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-        response = answer(body)
-        for warning in warnings:
-            response.headers.add("Warning", f"299 - {json.dumps(warning)}")
-        return response
+        return warn(answer(body), warnings)
 
     def _scale(self, call: Call) -> web.Response:
         obj = self.find(call)

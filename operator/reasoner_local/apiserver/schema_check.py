@@ -4,11 +4,8 @@ Called by `custom` for every write of a custom resource. A part of the object th
 not looked at again (validation ratcheting). CEL rules are evaluated apart, in `cel_rules`.
 """
 
-import datetime
-import ipaddress
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -16,6 +13,7 @@ import re2  # type: ignore[import-untyped]
 
 from .errors import FieldProblem, bad_value, duplicate, not_supported, required
 from .field_types import ANY, Schema, list_layout
+from .formats import FORMATS
 from .objects import clone
 
 MISSING: Any = object()
@@ -72,32 +70,6 @@ def _number_problems(value: Any, schema: Schema, path: str) -> Iterator[FieldPro
         yield bad_value(path, value, f"{path} in body should be a multiple of {step}")
 
 
-def _is_date_time(text: str) -> bool:
-    try:
-        return datetime.datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
-def _is_address(text: str, version: int) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == version
-    except ValueError:
-        return False
-
-
-_FORMATS: dict[str, Callable[[str], bool]] = {
-    "date-time": _is_date_time,
-    "date": lambda text: re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is not None,
-    "uri": lambda text: re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", text) is not None,
-    "uuid": lambda text: re.fullmatch(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None,
-    "ipv4": lambda text: _is_address(text, 4),
-    "ipv6": lambda text: _is_address(text, 6),
-    "byte": lambda text: re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", text) is not None and len(text) % 4 == 0,
-    "duration": lambda text: re.fullmatch(r"-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+|0", text) is not None,
-}
-
-
 def _string_problems(value: str, schema: Schema, path: str) -> Iterator[FieldProblem]:
     if len(value) < schema.get("minLength", 0):
         yield bad_value(path, value, f"{path} in body should be at least {schema['minLength']} chars long")
@@ -106,7 +78,7 @@ def _string_problems(value: str, schema: Schema, path: str) -> Iterator[FieldPro
         yield FieldProblem(path, detail, "FieldValueTooLong")
     if "pattern" in schema and not _regex(schema["pattern"]).search(value):
         yield bad_value(path, value, f"{path} in body should match '{schema['pattern']}'")
-    fits = _FORMATS.get(schema.get("format", ""))
+    fits = FORMATS.get(schema.get("format", ""))
     if fits and not fits(value):
         yield bad_value(path, value, f'{path} in body must be of type {schema["format"]}: "{value}"')
 

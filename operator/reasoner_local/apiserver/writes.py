@@ -4,8 +4,6 @@ Called by the HTTP handlers with a parsed body and by the garbage collector. A c
 """
 
 import uuid
-from dataclasses import dataclass, field
-from typing import Any
 
 from . import deletion
 from .admission import admit_fields, fill_in, problems_of
@@ -13,7 +11,6 @@ from .apply import apply, first_apply, intent_of
 from .errors import (
     already_exists,
     bad_request,
-    bad_value,
     conflict,
     forbidden,
     invalid,
@@ -24,6 +21,7 @@ from .managed_fields import Author, same_intent, track_update
 from .objects import Obj, clone, is_terminating, meta, name_suffix, now
 from .resources import Registry, Resource
 from .store import Store
+from .writer import Writer
 
 # What the server alone sets; an update takes it from the object as it is.
 _SYSTEM_META = (
@@ -37,18 +35,6 @@ _SYSTEM_META = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
-
-
-@dataclass(frozen=True)
-class Writer:
-    """Who writes, to which subresource, and how strictly the fields are looked at."""
-
-    manager: str
-    subresource: str = ""
-    dry_run: bool = False
-    # Ignore, Warn or Strict: what becomes of fields that the schema does not know.
-    validation: str = "Warn"
-    warnings: list[str] = field(default_factory=list)
 
 
 class Writes:
@@ -219,19 +205,3 @@ class Writes:
             self.store.remove(resource.key, changed)
         else:
             self.store.put(resource.key, changed)
-
-
-def require_version(resource: Resource, body: Obj) -> None:
-    """A PUT of a custom resource must say which version it replaces."""
-    if resource.custom and not meta(body).get("resourceVersion"):
-        fault = bad_value("metadata.resourceVersion", 0, "must be specified for an update")
-        raise invalid(resource, meta(body).get("name", ""), [fault])
-
-
-def body_object(body: Any) -> Obj:
-    """A request's body as an object with metadata."""
-    if not isinstance(body, dict):
-        raise bad_request("the request body is not an object")
-    if not isinstance(body.setdefault("metadata", {}), dict):
-        raise bad_request("the object provided is unrecognized (metadata is not an object)")
-    return body

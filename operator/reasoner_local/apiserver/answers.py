@@ -1,0 +1,48 @@
+"""Objects as answers: whole, as a Table or as metadata alone, as the client asks."""
+
+import json
+
+from aiohttp import web
+
+from .encoding import answer
+from .objects import Obj, meta
+from .request import wants
+from .resources import Resource
+from .table import partial, table
+
+
+def included(request: web.Request) -> str:
+    """How much of each object goes with its row in a Table."""
+    return request.query.get("includeObject", "Metadata")
+
+
+def warn(response: web.Response, warnings: list[str]) -> web.Response:
+    """The response with warnings, which kubectl shows to its user."""
+    for warning in warnings:
+        response.headers.add("Warning", f"299 - {json.dumps(warning)}")
+    return response
+
+
+def one(
+    request: web.Request, resource: Resource, obj: Obj, code: int = 200, warnings: list[str] | None = None
+) -> web.Response:
+    """An answer of one object."""
+    obj = resource.shown(obj)
+    if wants(request, "Table"):
+        version = {"resourceVersion": meta(obj).get("resourceVersion", "")}
+        obj = table(resource, [obj], version, included(request))
+    elif wants(request, "PartialObjectMetadata"):
+        obj = partial(obj)
+    return warn(answer(obj, code), warnings or [])
+
+
+def many(request: web.Request, resource: Resource, objects: list[Obj], list_meta: Obj) -> web.Response:
+    """An answer of a list."""
+    shown = [resource.shown(obj) for obj in objects]
+    if wants(request, "Table"):
+        return answer(table(resource, shown, list_meta, included(request)))
+    kind, version = f"{resource.kind}List", resource.group_version
+    if wants(request, "PartialObjectMetadataList"):
+        shown = [partial(obj) for obj in shown]
+        kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
+    return answer({"kind": kind, "apiVersion": version, "metadata": list_meta, "items": shown})

@@ -1,0 +1,58 @@
+"""The API server as a program, its watches as tables, and what a write costs when there is much already."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from support.apiserver import Api, serving, serving_in_thread
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def test_the_program_prints_its_url_and_ends_on_sigterm(root: Path) -> None:
+    paths = os.pathsep.join(str(root / name) for name in ("operator", "crds"))
+    command = [sys.executable, "-m", "reasoner_local.apiserver", "--port", "0"]
+    program = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}, cwd=root
+    )
+    with program:
+        assert program.stdout is not None
+        url = program.stdout.readline().strip()
+        assert httpx.get(f"{url}/healthz").text == "ok"
+        assert httpx.get(f"{url}/version").json()["major"] == "1"
+        with httpx.stream("GET", f"{url}/api/v1/namespaces", params={"watch": "true"}):
+            # A watch that is under way does not hold the end up.
+            program.send_signal(signal.SIGTERM)
+            assert program.wait(10) == 0
+
+
+def test_a_watch_can_be_of_tables() -> None:
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    with serving_in_thread() as url:
+        api = Api(url)
+        api.post(MAPS, {"metadata": {"name": "a"}, "data": {"x": "1", "y": "2"}})
+        lines = api.accept(MAPS, accept, watch="true", timeoutSeconds="0.1").text.splitlines()
+        api.close()
+    events = [json.loads(line) for line in lines]
+    assert [(event["type"], event["object"]["kind"]) for event in events] == [("ADDED", "Table")]
+    assert events[0]["object"]["rows"][0]["cells"][:2] == ["a", 2]
+
+
+async def test_a_write_costs_the_same_among_many_objects() -> None:
+    """In processor time of this process, which holds client and server; medians, as other work goes on beside."""
+    async with serving() as (_, url), httpx.AsyncClient(base_url=url) as http:
+        costs = []
+        for number in range(3000):
+            start = time.process_time()
+            await http.post(MAPS, json={"metadata": {"name": f"m{number}"}})
+            costs.append(time.process_time() - start)
+    assert statistics.median(costs[-300:]) < 2 * statistics.median(costs[100:400])
