@@ -3,6 +3,7 @@ and `main`."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,23 @@ MERGE = "application/merge-patch+json"
 #: Seconds for one answer of the API server, and of a pod's `/progress`.
 API_TIMEOUT = 30
 PROGRESS_TIMEOUT = 3
+#: Pods asked for their progress at one time, of all objects together.
+PROGRESS_AT_ONCE = 32
+#: Refusals that pass by themselves: an expired token, a namespace that is just being made, a lost race, a limit.
+PASSING = {401, 404, 408, 409, 410, 429}
+#: What server-side apply says, with status 500, of a manifest that does not fit the schema.
+MALFORMED = "failed to create typed patch object"
 
 
-class Refused(Exception):
-    """The API server refuses what was asked, and will again: the user's fault, not the environment's."""
+class ApiError(Exception):
+    """The API server did not do what was asked."""
 
 
-class Unavailable(Exception):
+class Refused(ApiError):
+    """The API server refuses what was asked, and will again until somebody acts."""
+
+
+class Unavailable(ApiError):
     """The API server could not be reached, was busy, or lost a race: worth trying again."""
 
 
@@ -73,18 +84,25 @@ class Cluster:
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._asking = asyncio.Semaphore(PROGRESS_AT_ONCE)
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Cluster:
         configuration = client.Configuration()
         if self._access.kubeconfig is None:
             config.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(str(self._access.kubeconfig), client_configuration=configuration)
+            path = str(self._access.kubeconfig)
+            loader = await config.load_kube_config(path, client_configuration=configuration)
+            # Tokens of credential plugins live for minutes; for other kubeconfigs this ends at once.
+            self._refreshing = asyncio.create_task(config.refresh_token(loader, configuration))
         self._api = client.ApiClient(configuration)
         self._pods = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROGRESS_TIMEOUT))
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         await self._pods.close()
         await self._api.close()
 
@@ -143,14 +161,17 @@ class Cluster:
             _checked(status, body)
 
     async def report(self, obj: Object, status: Object) -> None:
-        """Write an object's status; fields that we no longer set go. An object that is gone needs none."""
+        """Write an object's status; fields that we no longer set go. An object that is gone needs none.
+
+        Raises:
+            Unavailable: among others when the object was deleted and made again: the uid tells them apart.
+        """
         metadata = {key: obj["metadata"][key] for key in ("name", "namespace", "uid")}
         manifest = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, "status": status}
         path = _path(obj["apiVersion"], obj["kind"], metadata["namespace"], metadata["name"]) + "/status"
         query = [("fieldManager", MANAGER), ("force", "true")]
         code, body = await self._request("PATCH", path, query, (APPLY, manifest))
-        # With the uid in it, a status meant for an object that was deleted and made again is a conflict.
-        if code not in (404, 409):
+        if code != 404:
             _checked(code, body)
 
     async def record(self, obj: Object, note: Note, now: str) -> None:
@@ -176,16 +197,21 @@ class Cluster:
 
     async def progress(self, pod: Object) -> RunReport | None:
         """What a running pod answers on `/progress`; None while it does not."""
-        metadata, address = pod["metadata"], pod.get("status", {}).get("podIP")
+        address = pod.get("status", {}).get("podIP")
         if not address:
             return None
-        if self._access.pods == "direct":
+        async with self._asking:
+            if self._access.pods == "proxy":
+                return await self._ask_through_the_api_server(pod["metadata"])
             host = f"[{address}]" if ":" in address else address
             return await self._ask(f"http://{host}:{REPORT_PORT}/progress")
-        path = _path("v1", "Pod", metadata["namespace"], f"{metadata['name']}:{REPORT_PORT}") + "/proxy/progress"
+
+    async def _ask_through_the_api_server(self, pod: Object) -> RunReport | None:
+        path = _path("v1", "Pod", pod["namespace"], f"{pod['name']}:{REPORT_PORT}") + "/proxy/progress"
         try:
-            status, body = await self._request("GET", path)
-        except Unavailable:
+            async with asyncio.timeout(PROGRESS_TIMEOUT):
+                status, body = await self._request("GET", path)
+        except (Unavailable, TimeoutError):
             return None
         return _report(body) if status == 200 else None
 
@@ -233,12 +259,10 @@ def _checked(status: int, body: bytes) -> Any:
     if status < 300:
         return json.loads(body)
     try:
-        message = json.loads(body).get("message", "")
+        message = str(json.loads(body).get("message", ""))
     except (ValueError, AttributeError):
         message = body[:200].decode(errors="replace")
-    # 400 and 422: the object is wrong. 403: a quota, an admission policy or a missing right forbids it. 409 and
-    # 429 and everything of 500 passes by itself.
-    if status in (400, 403, 422):
+    if (400 <= status < 500 and status not in PASSING) or message.startswith(MALFORMED):
         raise Refused(message)
     raise Unavailable(f"{status}: {message}")
 

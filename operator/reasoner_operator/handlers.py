@@ -13,6 +13,7 @@ from reasoner_api.crd import KINDS
 from reasoner_operator.cluster import Connection
 from reasoner_operator.naming import LABEL_KIND, LABEL_MANAGED_BY, LABEL_NAME, MANAGER
 from reasoner_operator.seen import Key
+from reasoner_operator.status import is_up_to_date
 
 #: Children whose events concern their parent.
 CHILDREN = (("batch", "v1", "jobs"), ("", "v1", "pods"), ("apps", "v1", "deployments"))
@@ -35,8 +36,9 @@ def register(
     for kind in KINDS.values():
 
         @kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=f"{kind.plural}-changed")
-        def changed(body: kopf.Body, **_: Any) -> None:
-            enqueue(Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]))
+        def changed(type: str | None, body: kopf.Body, **_: Any) -> None:
+            if type != "MODIFIED" or not is_up_to_date(body):
+                enqueue(Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]))
 
     for group, version, plural in CHILDREN:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from dataclasses import dataclass
 
@@ -11,12 +12,14 @@ import kopf
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_operator import handlers
-from reasoner_operator.cluster import Access, Cluster, Unavailable
+from reasoner_operator.cluster import Access, ApiError, Cluster
 from reasoner_operator.naming import MANAGER
 from reasoner_operator.queue import Queue
 from reasoner_operator.reconcile import Reconciler
 from reasoner_operator.seen import Key
 from reasoner_operator.settings import Settings
+
+log = logging.getLogger(__name__)
 
 #: Seconds that ending may take before it is forced.
 EXIT_SECONDS = 10
@@ -42,15 +45,8 @@ async def operate(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Cluster(options.access) as cluster:
-        reconciler = Reconciler(cluster, options.settings)
-
-        async def work(key: Key) -> float | None:
-            again_after = await reconciler.reconcile(key)
-            for waiter in reconciler.waiters(key):
-                queue.add(waiter)
-            return again_after
-
-        queue = Queue(work, retriable=Unavailable)
+        reconciler = Reconciler(cluster, options.settings, wake=lambda key: queue.add(key))
+        queue = Queue(reconciler.reconcile, retriable=ApiError)
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(queue.run()),
@@ -92,8 +88,9 @@ async def _resync(reconciler: Reconciler, queue: Queue, options: Options) -> Non
             for namespace in options.namespaces or (None,):
                 try:
                     items = await reconciler.cluster.find(API_VERSION, kind.name, namespace)
-                except Unavailable:
+                except ApiError as error:
                     # The watches tell what happened meanwhile; the next round comes anyway.
+                    log.warning("looking through all %s: %s", kind.plural, error)
                     continue
                 for item in items:
                     queue.add(Key(kind.name, item["metadata"]["namespace"], item["metadata"]["name"]))

@@ -77,10 +77,19 @@ class Queue:
         try:
             again_after: float | None = await self._work(key)
         except self._retriable as error:
-            failures = self._failures.get(key, 0) + 1
-            self._failures[key] = failures
-            delay: float = min(RETRY_FIRST * 2 ** min(failures - 1, 20), RETRY_LAST)
+            delay = self._delay(key)
             log.warning("%s: %s; again in %.1f s", key, error, delay)
             return delay
+        except Exception:
+            # A bug. Whatever trips over it is one object of one tenant: the others' work goes on, and this one is
+            # tried again, since what it tripped over may have changed.
+            log.exception("%s: a bug in the operator", key)
+            return self._delay(key)
         self._failures.pop(key, None)
         return again_after
+
+    def _delay(self, key: Key) -> float:
+        """Seconds until a key that has failed comes again."""
+        failures = self._failures.get(key, 0) + 1
+        self._failures[key] = failures
+        return min(RETRY_FIRST * 2.0 ** min(failures - 1, 20), RETRY_LAST)

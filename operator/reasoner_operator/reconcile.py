@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,13 +14,14 @@ from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_api.report import RunReport
 from reasoner_operator import naming
-from reasoner_operator.cluster import Cluster, Refused
+from reasoner_operator.cluster import ApiError, Cluster, Refused, Unavailable
 from reasoner_operator.plan import plan
-from reasoner_operator.plan.outcome import stalled
+from reasoner_operator.plan.outcome import held_up, stalled
 from reasoner_operator.plan.references import keys
 from reasoner_operator.seen import Key, Object, Plan, Seen
 from reasoner_operator.settings import Settings
-from reasoner_operator.status import timestamp
+from reasoner_operator.status import changed, timestamp
+from reasoner_operator.waits import Waits
 
 log = logging.getLogger(__name__)
 
@@ -32,29 +32,45 @@ class Reconciler:
 
     cluster: Cluster
     settings: Settings
+    #: Called with each object that should look again because one that it waits for has changed.
+    wake: Callable[[Key], None] = field(default=lambda key: None)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    #: Which objects wait for which: filled by plans, emptied when the awaited object is reconciled.
-    waiting: dict[Key, set[Key]] = field(default_factory=lambda: defaultdict(set))
+    waits: Waits = field(default_factory=Waits)
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass over one object. Returns the seconds until it should be looked at again, or None.
 
         Raises:
-            Unavailable: the API server could not do its part; try again later.
+            ApiError: the API server did not do its part; try again later.
         """
         seen = await self.see(key)
         if seen is None:
+            self.waits.put(key, frozenset())
+            self._wake_waiters(key)
             return None
-        made = plan(seen, self.settings, self.now())
-        for awaited in made.waits_for:
-            self.waiting[awaited].add(key)
-        made = await self._apply(seen, made)
+        try:
+            made = plan(seen, self.settings, self.now())
+        except Exception as bug:
+            # The object says so too: its owner would wait for ever and not know why.
+            message = f"a bug in the operator ({type(bug).__name__}: {bug}); its log has the traceback"
+            await self._report(seen, stalled(seen, "InternalError", message, self.now()))
+            raise
+        self.waits.put(key, made.waits_for)
+        try:
+            await self._apply(seen, made)
+        except Refused as error:
+            refused = stalled(seen, "Refused", f"the API server refuses what the spec asks for: {error}", self.now())
+            # A quota may free itself.
+            made = replace(refused, requeue_after=self.settings.resync_seconds)
+        except Unavailable as error:
+            await self._report(seen, held_up(seen, str(error), self.now()))
+            raise
         await self._report(seen, made)
         return made.requeue_after
 
-    def waiters(self, key: Key) -> set[Key]:
-        """The objects that wait for this one; they are asked to look again, and wait anew if they must."""
-        return self.waiting.pop(key, set())
+    def _wake_waiters(self, key: Key) -> None:
+        for waiter in self.waits.of(key):
+            self.wake(waiter)
 
     async def see(self, key: Key) -> Seen | None:
         """Everything that the plan depends on; None where the object is gone or going."""
@@ -63,15 +79,11 @@ class Reconciler:
             return None
         kind = KINDS[key.kind]
         selector = naming.selector(kind, key.name)
-        kinds = (
-            ("batch/v1", "Job"),
-            ("v1", "Pod"),
-            ("v1", "ConfigMap"),
-            ("v1", "Service"),
-            ("apps/v1", "Deployment"),
-        )
+        # The Job before its pods: a Job that is seen complete is never seen with pods that still run.
+        found_jobs = await self.cluster.find("batch/v1", "Job", key.namespace, selector)
+        kinds = (("v1", "Pod"), ("v1", "ConfigMap"), ("v1", "Service"), ("apps/v1", "Deployment"))
         lists = await asyncio.gather(*(self.cluster.find(*which, key.namespace, selector) for which in kinds))
-        jobs, pods, config_maps, services, deployments = (_owned(obj, items) for items in lists)
+        jobs, pods, config_maps, services, deployments = (_owned(obj, items) for items in (found_jobs, *lists))
         job = jobs[0] if jobs else None
         work_pods = [pod for pod in pods if job and _owner_uid(pod) == job["metadata"]["uid"]]
         return Seen(
@@ -79,11 +91,13 @@ class Reconciler:
             obj=obj,
             job=job,
             pods=tuple(work_pods),
+            servers=tuple(pod for pod in pods if _role(pod) == naming.ROLE_SERVE),
             deployment=deployments[0] if deployments else None,
             config_maps=tuple(config_maps),
             services=tuple(services),
-            leftovers=_leftovers(obj, [item for items in lists for item in items]),
-            references=await self._references(key, obj),
+            leftovers=_leftovers(obj, [item for items in (found_jobs, *lists) for item in items]),
+            # Once there is a Job, what it stands on is settled.
+            references=await self._references(key, obj) if job is None else {},
             live=await self._live(work_pods),
         )
 
@@ -94,6 +108,8 @@ class Reconciler:
             # The plan says what is wrong with it.
             return {}
         wanted = sorted(keys(spec, key.namespace))
+        # Before they are read: what becomes of one after the reading wakes this object.
+        self.waits.put(key, frozenset(wanted))
         found = await asyncio.gather(
             *(self.cluster.get(API_VERSION, other.kind, other.namespace, other.name) for other in wanted)
         )
@@ -106,32 +122,49 @@ class Reconciler:
             pod["metadata"]["name"]: answer for pod, answer in zip(running, answers, strict=True) if answer is not None
         }
 
-    async def _apply(self, seen: Seen, made: Plan) -> Plan:
-        """Do what the plan says. What the API server refuses becomes the status instead."""
-        try:
-            for manifest in made.apply:
-                await self.cluster.apply(manifest)
-            for patch in made.patch:
-                await self.cluster.patch(seen.namespace, patch)
-            for target in made.delete:
-                await self.cluster.delete(seen.namespace, target)
-        except Refused as error:
-            refused = stalled(seen, "Refused", f"the API server refuses what the spec asks for: {error}", self.now())
-            # A quota may free itself.
-            return replace(refused, requeue_after=self.settings.resync_seconds)
-        return made
+    async def _apply(self, seen: Seen, made: Plan) -> None:
+        for manifest in made.apply:
+            await self._refuse_to_take_over(seen, manifest)
+            await self.cluster.apply(manifest)
+        for patch in made.patch:
+            await self.cluster.patch(seen.namespace, patch)
+        for target in made.delete:
+            await self.cluster.delete(seen.namespace, target)
+
+    async def _refuse_to_take_over(self, seen: Seen, manifest: Object) -> None:
+        """Server-side apply would quietly change an object of the same name that is not ours."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        if f"{kind}/{name}" in seen.children:
+            return
+        present = await self.cluster.get(manifest["apiVersion"], kind, seen.namespace, name)
+        if present is None or _owner_uid(present) == seen.obj["metadata"]["uid"]:
+            return
+        if present["metadata"].get("deletionTimestamp"):
+            raise Unavailable(f"{kind} {name} of an earlier object is still being deleted")
+        raise Refused(f"{kind} {name} exists already and does not belong to this {seen.kind.name}: delete or rename it")
 
     async def _report(self, seen: Seen, made: Plan) -> None:
-        if made.status != seen.obj.get("status"):
+        before = seen.obj.get("status")
+        if made.status != before:
             await self.cluster.report(seen.obj, made.status)
+        if changed(before, made.status):
+            self._wake_waiters(seen.key)
         for note in made.notes:
             log.info("%s: %s: %s", seen.key, note.reason, note.message)
-            await self.cluster.record(seen.obj, note, timestamp(self.now()))
+            try:
+                await self.cluster.record(seen.obj, note, timestamp(self.now()))
+            except ApiError as error:
+                # The status says the same; a namespace that is being deleted takes no more Events.
+                log.warning("%s: the Event %s is not recorded: %s", seen.key, note.reason, error)
 
 
 def _owner_uid(obj: Object) -> str:
     owners = obj["metadata"].get("ownerReferences", [])
     return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+def _role(obj: Object) -> str:
+    return str(obj["metadata"].get("labels", {}).get(naming.LABEL_ROLE, ""))
 
 
 def _leftovers(parent: Object, items: list[Object]) -> tuple[str, ...]:

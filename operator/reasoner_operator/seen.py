@@ -31,6 +31,8 @@ class Seen:
     obj: Object
     job: Object | None = None
     pods: tuple[Object, ...] = ()
+    #: Pods of the Deployment.
+    servers: tuple[Object, ...] = ()
     deployment: Object | None = None
     config_maps: tuple[Object, ...] = ()
     services: tuple[Object, ...] = ()
@@ -52,6 +54,13 @@ class Seen:
     @property
     def key(self) -> Key:
         return Key(self.kind.name, self.namespace, self.name)
+
+    @property
+    def children(self) -> frozenset[str]:
+        """What belongs to this object already, as `Kind/name`."""
+        single = [("Job", self.job), ("Deployment", self.deployment)]
+        several = [("ConfigMap", item) for item in self.config_maps] + [("Service", item) for item in self.services]
+        return frozenset(f"{kind}/{item['metadata']['name']}" for kind, item in single + several if item is not None)
 
 
 @dataclass(frozen=True)

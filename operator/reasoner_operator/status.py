@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -63,6 +63,22 @@ def conditions(seen: Seen, state: State, now: datetime) -> list[dict[str, Any]]:
     return result
 
 
+def is_up_to_date(obj: Mapping[str, Any]) -> bool:
+    """Whether the status speaks of the present spec. A change that leaves it so is a change of the status: ours."""
+    observed = (obj.get("status") or {}).get("observedGeneration")
+    return bool(observed == obj["metadata"].get("generation"))
+
+
+def changed(before: Object | None, after: Object) -> bool:
+    """Whether those who wait for an object would see a difference: progress alone is none."""
+
+    def essence(status: Object) -> object:
+        conditions = [(item["type"], item["status"], item["reason"]) for item in status.get("conditions", [])]
+        return conditions, status.get("phase"), status.get("observedGeneration"), status.get("endpoint")
+
+    return essence(before or {}) != essence(after)
+
+
 def notes(seen: Seen, state: State) -> tuple[Note, ...]:
     """One Event when the Ready reason changes."""
     before = {item["type"]: item for item in seen.obj.get("status", {}).get("conditions", [])}
@@ -79,12 +95,13 @@ def final_report(pod: Object) -> RunReport | None:
             continue
         for state in (container.get("state", {}), container.get("lastState", {})):
             if message := state.get("terminated", {}).get("message"):
-                return _parse(message)
+                return parsed(message)
     return None
 
 
-def _parse(message: str) -> RunReport | None:
-    """A termination message need not be ours: the kubelet leaves the log's tail when a program dies without."""
+def parsed(message: str) -> RunReport | None:
+    """A termination message as a report; None for what the kubelet leaves when a program dies without: its log's
+    tail."""
     try:
         return RunReport.model_validate_json(message)
     except ValidationError:

@@ -32,6 +32,8 @@ class World:
     server: ApiServer
     cluster: Cluster
     reconciler: Reconciler
+    #: Keys that the reconciler asked to have looked at again, in order.
+    woken: list[Key]
 
     async def create(self, kind: str, name: str = "demo", spec: dict[str, Any] | None = None) -> Key:
         manifest = {
@@ -105,7 +107,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with Cluster(Access(kubeconfig=kubeconfig)) as cluster:
         for kind in KINDS.values():
             await _install(cluster, custom_resource_definition(kind))
-        yield World(server, cluster, Reconciler(cluster, Settings()))
+        woken: list[Key] = []
+        yield World(server, cluster, Reconciler(cluster, Settings(), wake=woken.append), woken)
     await server.stop()
 
 
@@ -161,8 +164,7 @@ async def test_all_three_can_be_applied_at_once_in_any_order(world: World) -> No
     assert await world.reconciler.reconcile(grpo) is None
     assert (await world.get(grpo))["status"]["phase"] == "Waiting"
     await world.reconciler.reconcile(verifier)
-    assert world.reconciler.waiters(curation) == {grpo, verifier}
-    assert world.reconciler.waiters(curation) == set()
+    assert world.reconciler.waits.of(curation) == {grpo, verifier}
 
     await world.reconciler.reconcile(curation)
     artifacts = {
@@ -173,6 +175,7 @@ async def test_all_three_can_be_applied_at_once_in_any_order(world: World) -> No
     await world.finish(job, RunReport(state="Succeeded", complete=True, artifacts=artifacts))
     await world.reconciler.reconcile(curation)
     assert (await world.get(curation))["status"]["phase"] == "Succeeded"
+    assert set(world.woken[-2:]) == {grpo, verifier}
 
     await world.reconciler.reconcile(verifier)
     job = next(item for item in await world.jobs() if item["metadata"]["name"].startswith("judge-"))
@@ -183,11 +186,13 @@ async def test_all_three_can_be_applied_at_once_in_any_order(world: World) -> No
     deployment = await world.cluster.get("apps/v1", "Deployment", "default", "judge-verifier")
     assert deployment is not None
     observed = {"readyReplicas": 1, "observedGeneration": deployment["metadata"]["generation"]}
+    observed |= {"replicas": 1, "updatedReplicas": 1}
     await world.status("apps/v1", "Deployment", "judge-verifier", observed)
     await world.reconciler.reconcile(verifier)
     assert (await world.get(verifier))["status"]["endpoint"] == "http://judge-verifier.default.svc:8000/v1"
 
     await world.reconciler.reconcile(grpo)
+    assert len(world.reconciler.waits) == 0
     assert (await world.get(grpo))["status"]["phase"] == "Pending"
     assert len(await world.jobs()) == 3
 
@@ -197,14 +202,28 @@ async def test_what_the_api_server_refuses_becomes_the_status(world: World) -> N
     seen = await world.reconciler.see(key)
     assert seen is not None
     wanted = plan(seen, Settings(), NOW).apply[0]
-    # Somebody else's ConfigMap stands in the way, and cannot be changed.
-    name = {"name": wanted["metadata"]["name"], "namespace": "default"}
-    await world.cluster.apply({**wanted, "metadata": name, "data": {"other": "data"}})
+    # Our ConfigMap with other data stands in the way, and cannot be changed.
+    await world.cluster.apply({**wanted, "data": {"other": "data"}})
     again = await world.reconciler.reconcile(key)
     ready = (await world.get(key))["status"]["conditions"][0]
     assert ready["reason"] == "Refused"
     assert "immutable" in ready["message"]
     assert again == world.reconciler.settings.resync_seconds
+
+
+async def test_an_object_of_the_same_name_that_is_not_ours_is_not_taken_over(world: World) -> None:
+    key = await world.create("CurationJob")
+    seen = await world.reconciler.see(key)
+    assert seen is not None
+    name = {"name": plan(seen, Settings(), NOW).apply[0]["metadata"]["name"], "namespace": "default"}
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": name, "data": {"other": "data"}}
+    await world.cluster.apply(theirs)
+    await world.reconciler.reconcile(key)
+    ready = (await world.get(key))["status"]["conditions"][0]
+    assert (ready["reason"], await world.jobs()) == ("Refused", [])
+    assert f"ConfigMap {name['name']} exists already" in ready["message"]
+    (found,) = await world.cluster.find("v1", "ConfigMap", "default")
+    assert found["data"] == {"other": "data"}
 
 
 async def test_an_object_that_is_gone_or_going_is_left_alone(world: World) -> None:
@@ -217,7 +236,8 @@ async def test_a_status_meant_for_a_deleted_object_is_not_written_to_its_success
     old = await world.get(key)
     await world.cluster.delete("default", Target(API_VERSION, "CurationJob", "demo"))
     await world.create("CurationJob")
-    await world.cluster.report(old, {"phase": "Succeeded"})
+    with pytest.raises(Unavailable, match="UID"):
+        await world.cluster.report(old, {"phase": "Succeeded"})
     assert "status" not in await world.get(key)
 
 

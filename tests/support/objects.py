@@ -105,5 +105,6 @@ def ready(kind: str, name: str, status: dict[str, Any]) -> dict[str, Any]:
     """Another object that is Ready, as a reference finds it."""
     obj = custom_resource(kind)
     obj["metadata"]["name"] = name
-    obj["status"] = {"phase": "Succeeded", "conditions": [{"type": "Ready", "status": "True"}], **status}
+    conditions = [{"type": "Ready", "status": "True"}]
+    obj["status"] = {"phase": "Succeeded", "observedGeneration": 1, "conditions": conditions, **status}
     return obj

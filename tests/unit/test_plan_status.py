@@ -28,7 +28,7 @@ SERVED = {
 
 
 def deployment(ready_replicas: int, observed: int = 1) -> dict[str, Any]:
-    status = {"readyReplicas": ready_replicas, "observedGeneration": observed}
+    status = {"readyReplicas": ready_replicas, "observedGeneration": observed, "replicas": 1, "updatedReplicas": 1}
     return {"metadata": {"name": "demo-verifier", "generation": 1}, "status": status}
 
 
@@ -39,7 +39,8 @@ def pending_pod(**status: Any) -> dict[str, Any]:
 
 def failed_judge() -> dict[str, Any]:
     judge = ready("VerifierTraining", "judge", SERVED)
-    judge["status"] = {"phase": "Failed", "conditions": [{"type": "Ready", "status": "False", "message": "NaN loss"}]}
+    failed = {"type": "Ready", "status": "False", "message": "NaN loss"}
+    judge["status"] = {"phase": "Failed", "observedGeneration": 1, "conditions": [failed]}
     return judge
 
 

@@ -106,12 +106,48 @@ async def test_a_key_comes_again_after_the_time_that_work_asks_for() -> None:
     assert count == 3
 
 
-async def test_a_bug_ends_the_queue_instead_of_being_swallowed() -> None:
-    async def work(key: Key) -> None:
-        raise ZeroDivisionError
+async def test_a_bug_holds_up_its_own_object_alone_and_shows_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST", 0.001)
+    again, finished = asyncio.Event(), asyncio.Event()
+    attempts = 0
 
-    queue = Queue(work, retriable=Passing)
-    queue.add(A)
-    with pytest.raises(ExceptionGroup) as caught:
-        await queue.run(workers=2)
-    assert caught.value.subgroup(ZeroDivisionError)
+    async def work(key: Key) -> None:
+        nonlocal attempts
+        if key == B:
+            finished.set()
+            return
+        attempts += 1
+        if attempts == 2:
+            again.set()
+        raise ZeroDivisionError("poison")
+
+    async with running(work) as queue:
+        queue.add(A)
+        await again.wait()
+        queue.add(B)
+        await finished.wait()
+    records = [record for record in caplog.records if record.exc_info]
+    assert {record.getMessage() for record in records} == {f"{A}: a bug in the operator"}
+    assert all(record.levelname == "ERROR" for record in records)
+
+
+async def test_a_key_that_succeeds_at_last_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST", 0.001)
+    attempts = 0
+    second, third = asyncio.Event(), asyncio.Event()
+
+    async def work(key: Key) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise Passing
+        (second if attempts == 2 else third).set()
+
+    async with running(work) as queue:
+        queue.add(A)
+        await second.wait()
+        queue.add(B)
+        await third.wait()
+        assert (queue._failures, queue._timers, queue._queued, queue._again) == ({}, {}, set(), set())

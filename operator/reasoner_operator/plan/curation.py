@@ -28,9 +28,9 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     found = outcome.observe(seen, spec.shards)
     return Plan(
         status=_status(seen, found, now),
-        patch=outcome.adjustments(seen, spec.suspend, spec.parallelism or spec.shards),
+        patch=outcome.adjustments(seen, spec.suspend, spec.scheduling, spec.parallelism or spec.shards),
         notes=notes(seen, found.state),
-        requeue_after=settings.progress_seconds if found.state.phase in ("Pending", "Running") else None,
+        requeue_after=outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds),
     )
 
 

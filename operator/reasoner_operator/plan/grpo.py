@@ -45,9 +45,9 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     found = outcome.observe(seen, 1)
     return Plan(
         status=_status(seen, found, now),
-        patch=outcome.adjustments(seen, spec.suspend, training.topology(resolve(spec.compute, settings)).nodes),
+        patch=outcome.adjustments(seen, spec.suspend, spec.scheduling),
         notes=notes(seen, found.state),
-        requeue_after=settings.progress_seconds if found.state.phase in ("Pending", "Running") else None,
+        requeue_after=outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds),
     )
 
 
@@ -98,7 +98,7 @@ def _status(seen: Seen, found: outcome.Outcome, now: datetime) -> dict[str, Any]
             status["artifacts"] = {"model": report.artifacts["model"].wire()}
         if report.lineage is not None:
             status["lineage"] = report.lineage.wire()
-    if "rewardAfter" in status:
+    if "rewardBefore" in status and "rewardAfter" in status:
         status["rewardText"] = f"{status['rewardBefore']:.3f} → {status['rewardAfter']:.3f}"
     elif "reward" in status:
         status["rewardText"] = f"{status['reward']:.3f}"

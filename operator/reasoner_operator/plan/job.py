@@ -91,10 +91,10 @@ def _job(metadata: Object, work: Work) -> Object:
         "template": _template(metadata, work),
         **_retries(work),
     }
+    # ttlSecondsAfterFinished is set once the end is in the status (`outcome.adjustments`): a Job that goes before it
+    # was seen finished would be made again.
     if work.scheduling.active_deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = work.scheduling.active_deadline_seconds
-    if work.scheduling.ttl_seconds_after_finished is not None:
-        spec["ttlSecondsAfterFinished"] = work.scheduling.ttl_seconds_after_finished
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -39,14 +39,15 @@ class Container:
             "image": self.image,
             "imagePullPolicy": pull_policy,
             "command": list(self.command),
-            "env": [*base, *self.env],
+            "env": last_of_each("name", *base, *self.env),
             "envFrom": list(self.env_from),
             "resources": self.resources,
-            "volumeMounts": [
+            "volumeMounts": last_of_each(
+                "mountPath",
                 {"name": "scratch", "mountPath": SCRATCH},
                 {"name": "tmp", "mountPath": "/tmp"},
                 *self.mounts,
-            ],
+            ),
             "securityContext": {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
@@ -75,7 +76,6 @@ def template(pod: Pod, compute: Compute, pull_policy: str) -> Object:
     main, *others = pod.containers
     main = replace(
         main,
-        # The user's come last: the last of two variables of one name wins.
         env=(*main.env, *(compute.env or ())),
         env_from=(*main.env_from, *(compute.env_from or ())),
         mounts=(*main.mounts, *(compute.volume_mounts or ())),
@@ -92,12 +92,13 @@ def template(pod: Pod, compute: Compute, pull_policy: str) -> Object:
         },
         "initContainers": [item.manifest(pull_policy) for item in pod.init_containers],
         "containers": [item.manifest(pull_policy) for item in (main, *others)],
-        "volumes": [
+        "volumes": last_of_each(
+            "name",
             {"name": "scratch", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
             *pod.volumes,
             *(compute.volumes or ()),
-        ],
+        ),
         **_placement(compute),
         **pod.more,
     }
@@ -118,8 +119,16 @@ def _placement(compute: Compute) -> Object:
         "affinity": compute.affinity,
         "priorityClassName": compute.priority_class_name,
         "serviceAccountName": compute.service_account_name,
-        "imagePullSecrets": [ref.wire() for ref in compute.image_pull_secrets or ()],
+        "imagePullSecrets": last_of_each("name", *(ref.wire() for ref in compute.image_pull_secrets or ())),
     }
+
+
+def last_of_each(key: str, *items: Object) -> list[Object]:
+    """The items, of several with one name the last alone: the user's come after ours, the spec's after the
+    profile's, and server-side apply takes a name once only."""
+    last = {item.get(key): position for position, item in enumerate(items)}
+    # Something without the name is for the API server to refuse.
+    return [item for position, item in enumerate(items) if key not in item or last[item[key]] == position]
 
 
 def credentials(storage: Storage) -> tuple[Object, ...]:

@@ -10,8 +10,8 @@ from reasoner_api.common import DatasetRef, VerifierPrompt
 from reasoner_api.crd import CURATION, VERIFIER
 from reasoner_api.grpo import GRPORunSpec, VerifierRef
 from reasoner_api.task import InputArtifact, VerifierEndpoint
-from reasoner_api.verifier import VerifierTrainingSpec
 from reasoner_operator.seen import Key, Object, Seen
+from reasoner_operator.status import is_up_to_date
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ def verifier_of(seen: Seen, ref: VerifierRef) -> VerifierEndpoint | Waiting | Br
         return Broken(key, "VerifierNotServed", f"{key.kind} {key.name!r} has serving.enabled false: set it to true")
     if problem := _unfinished(key, other):
         return problem
-    status = (other or {})["status"]
-    spec = VerifierTrainingSpec.model_validate((other or {})["spec"])
+    other = other or {}
+    status = other["status"]
     return VerifierEndpoint(
         endpoint=status["endpoint"],
         model=status["servedModel"],
-        prompt=spec.prompt,
+        prompt=VerifierPrompt.model_validate(other["spec"].get("prompt", {})),
         digest=status["artifacts"]["model"]["digest"],
     )
 
@@ -89,6 +89,10 @@ def _unfinished(key: Key, other: Object | None) -> Waiting | Broken | None:
         return Waiting(key, "ReferenceNotFound", f"waiting for {key.kind} {key.name!r}, which does not exist yet")
     status = other.get("status", {})
     by_type = {item["type"]: item for item in status.get("conditions", [])}
+    if not is_up_to_date(other):
+        # For example a verifier that was Ready without being served, and has just been told to serve.
+        message = f"waiting for {key.kind} {key.name!r}, whose status does not speak of its present spec yet"
+        return Waiting(key, "ReferenceNotReady", message)
     if by_type.get("Ready", {}).get("status") == "True":
         return None
     if status.get("phase") == "Failed":

@@ -13,6 +13,7 @@ from reasoner_operator import naming
 from reasoner_operator.plan import outcome, references, serving, training
 from reasoner_operator.plan.compute import resolve
 from reasoner_operator.plan.job import Work
+from reasoner_operator.plan.pods import trouble
 from reasoner_operator.seen import Object, Plan, Seen, Target
 from reasoner_operator.settings import Settings
 from reasoner_operator.status import State, notes, rounded
@@ -35,10 +36,10 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     return Plan(
         status=_status(seen, found, model, bool(served), now),
         apply=served,
-        patch=outcome.adjustments(seen, spec.suspend, training.topology(resolve(spec.compute, settings)).nodes),
+        patch=outcome.adjustments(seen, spec.suspend, spec.scheduling),
         delete=() if served else _not_served(seen),
         notes=notes(seen, found.state),
-        requeue_after=settings.progress_seconds if found.state.phase in ("Pending", "Running", "Deploying") else None,
+        requeue_after=outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds),
     )
 
 
@@ -88,32 +89,37 @@ def _serve(
         message = f"held-out agreement {measured}, below evaluation.minAgreement {wanted}: published but not served"
         return outcome.Outcome(State("Failed", "AgreementTooLow", message), report), ()
     served = serving.manifests(seen, spec.serving, spec.storage, trained.model, settings)
-    ready = _ready_replicas(seen)
-    if ready < spec.serving.replicas or not _rolled_out(seen):
-        message = f"{ready} of {spec.serving.replicas} replicas of the verifier are ready"
-        return outcome.Outcome(State("Deploying", "Deploying", message), report), served
-    return trained.found, served
+    if _rolled_out(seen, spec.serving.replicas):
+        return trained.found, served
+    if found := trouble(seen.servers):
+        return outcome.Outcome(State("Deploying", *found, trouble=True), report), served
+    message = f"{_ready_replicas(seen)} of {spec.serving.replicas} replicas of the verifier are ready"
+    return outcome.Outcome(State("Deploying", "Deploying", message), report), served
 
 
 def _ready_replicas(seen: Seen) -> int:
     return int((seen.deployment or {}).get("status", {}).get("readyReplicas", 0))
 
 
-def _rolled_out(seen: Seen) -> bool:
-    """Whether the Deployment's controller has seen our last change."""
+def _rolled_out(seen: Seen, replicas: int) -> bool:
+    """Whether the Deployment's controller has seen our last change, and as many replicas of it are ready."""
     if seen.deployment is None:
         return False
-    observed = seen.deployment.get("status", {}).get("observedGeneration", 0)
-    return bool(observed >= seen.deployment["metadata"].get("generation", 0))
+    status = seen.deployment.get("status", {})
+    observed = status.get("observedGeneration", 0) >= seen.deployment["metadata"].get("generation", 0)
+    # Those of an earlier revision are ready, too: they are counted out.
+    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
+    return bool(observed and status.get("readyReplicas", 0) - old >= replicas)
 
 
 def _remembered(seen: Seen) -> outcome.Outcome:
     """The outcome of a run whose Job is gone, from the status."""
     status = seen.obj["status"]
-    if status.get("artifacts", {}).get("model"):
-        return outcome.Outcome(State("Succeeded", "Succeeded", "the run has succeeded"))
     by_type = {item["type"]: item for item in status.get("conditions", [])}
     ready = by_type.get("Ready", {})
+    if status.get("artifacts", {}).get("model"):
+        said = ready.get("message") if ready.get("reason") == "Succeeded" else None
+        return outcome.Outcome(State("Succeeded", "Succeeded", said or "the run has succeeded"))
     return outcome.Outcome(State("Failed", ready.get("reason", "Failed"), ready.get("message", "")))
 
 

@@ -1,0 +1,60 @@
+"""What pods show of their troubles -> words for people. Called by `outcome` and `verifier`; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reasoner_operator.seen import Object
+from reasoner_operator.status import parsed
+
+#: Reasons of waiting containers that are the ordinary course of things.
+ORDINARY = (None, "ContainerCreating", "PodInitializing")
+#: Characters of a program's last words that fit a message.
+LAST_WORDS = 300
+
+
+def trouble(pods: tuple[Object, ...]) -> tuple[str, str] | None:
+    """What keeps a pod from starting or running, in the cluster's own words: (reason, message)."""
+    for pod in pods:
+        status = pod.get("status", {})
+        if status.get("phase") not in ("Pending", "Running"):
+            continue
+        name = f"pod {pod['metadata']['name']}"
+        for item in status.get("conditions", []):
+            if item["type"] == "PodScheduled" and item["status"] == "False":
+                return item.get("reason") or "Unschedulable", f"{name}: {item.get('message', '')}"
+        for container in _containers(pod):
+            waiting = container.get("state", {}).get("waiting", {})
+            if waiting.get("reason") not in ORDINARY:
+                words = [waiting.get("message", ""), _ending(container, "lastState")]
+                return waiting["reason"], f"{name}: {'; '.join(word for word in words if word)}"
+    return None
+
+
+def last_failure(pods: tuple[Object, ...]) -> str:
+    """How the newest failed pod ended: `pod x: main OOMKilled (exit code 137): last words`; empty if none failed."""
+    failed = [pod for pod in pods if pod.get("status", {}).get("phase") == "Failed"]
+    for pod in sorted(failed, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True):
+        status = pod["status"]
+        endings = [_ending(container, "state") for container in _containers(pod)]
+        own = ": ".join(part for part in (status.get("reason"), status.get("message")) if part)
+        if words := [word for word in (own, *endings) if word]:
+            return f"pod {pod['metadata']['name']}: {'; '.join(words)}"
+    return ""
+
+
+def _containers(pod: Object) -> Iterable[Object]:
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+
+
+def _ending(container: Object, which: str) -> str:
+    """How a container ended badly, with the end of its log where it left that; empty if it did not."""
+    ended = container.get(which, {}).get("terminated")
+    if not ended or not ended.get("exitCode"):
+        return ""
+    text = f"{container['name']} {ended.get('reason') or 'Error'} (exit code {ended['exitCode']})"
+    message = (ended.get("message") or "").strip()
+    report = parsed(message)
+    words = report.message if report is not None else " ".join(message[-LAST_WORDS:].split())
+    return f"{text}: {words}" if words else text
