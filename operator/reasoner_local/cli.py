@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from reasoner_local import cli_view
+from reasoner_local import cli_view, seed
 from reasoner_local.node.process import kill_marked, marked
 from reasoner_local.state import ClusterState, StateDir, default_state_dir
 
@@ -59,6 +59,10 @@ def up(
     cpus: Annotated[float | None, typer.Option(help="CPUs the node claims to have; the machine's by default.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory the node claims to have, for example 64Gi.")] = None,
     gpus: Annotated[int, typer.Option(help="GPUs (nvidia.com/gpu) the node claims to have.")] = 0,
+    seeds: Annotated[
+        bool,
+        typer.Option("--seed/--no-seed", help="Make what the samples start from (see `seed`); not in the foreground."),
+    ] = True,
 ) -> None:
     """Start the cluster, or do nothing where it runs."""
     folder = _state(state_dir)
@@ -71,8 +75,27 @@ def up(
         if foreground:
             os.execv(argv[0], argv)
         _detach(folder, argv)
-    _show(folder, _ready(folder))
+    told = _ready(folder)
+    if seeds and infra and seed.available():
+        typer.echo("making the tiny models and questions that the samples start from (--no-seed does without)")
+        _seed(told)
+    _show(folder, told)
     typer.echo('To use it:  eval "$(reasoner local env)"')
+
+
+@app.command(name="seed")
+def make_seed(state_dir: Where = None) -> None:
+    """Publish the tiny models and questions that the samples start from; those that are there are left alone."""
+    if not seed.available():
+        typer.echo("needs the extra `trainer`: pip install 'reasoner-operator[trainer]'", err=True)
+        raise typer.Exit(1)
+    _seed(_running(_state(state_dir)))
+
+
+def _seed(told: ClusterState) -> None:
+    if seed.run(told.environment) != 0:
+        typer.echo("the seed models could not be made; try again with `reasoner local seed`", err=True)
+        raise typer.Exit(1)
 
 
 def _ready(folder: StateDir) -> ClusterState:

@@ -43,7 +43,7 @@ def reasoner_local(tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_up_status_env_down(reasoner_local: Terminal) -> None:
-    shown = reasoner_local("up", "--no-operator", "--gpus", "4")
+    shown = reasoner_local("up", "--no-operator", "--gpus", "4", "--no-seed")
     for name in ("api-server", "object-store", "teacher", "web"):
         assert name in shown
     told = StateDir(reasoner_local.folder).read()
@@ -58,7 +58,7 @@ def test_up_status_env_down(reasoner_local: Terminal) -> None:
     assert config["clusters"][0]["cluster"]["server"] == told.url
     assert Path(lines["KUBECONFIG"]).stat().st_mode & 0o777 == 0o600
 
-    assert "reasoner local env" in reasoner_local("up"), "a second `up` finds the cluster running"
+    assert "reasoner local env" in reasoner_local("up", "--no-seed"), "a second `up` finds the cluster running"
     again = StateDir(reasoner_local.folder).read()
     assert again is not None and again.pid == told.pid
     assert "object-store.log" in reasoner_local("logs")
