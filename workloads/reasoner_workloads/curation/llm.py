@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import openai
+from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
 
 from reasoner_api.curation import CurationWork, ModelEndpoint
@@ -73,9 +75,7 @@ class Model:
     async def ask(self, messages: Messages, shape: type[R]) -> R:
         """A reply of the given shape; one that does not fit is asked for once more. Raises Dropped (`invalid_reply`)
         where that does not fit either, and as `write`."""
-        schema = {"name": shape.__name__.lower(), "strict": True, "schema": shape.model_json_schema()}
-        # As extra body: the client's own parameter is walked by its types, which costs more than the request.
-        form = {"extra_body": {"response_format": {"type": "json_schema", "json_schema": schema}}}
+        form = _form(shape)
         text = await self._reply(messages, form)
         try:
             return _read(text, shape)
@@ -109,16 +109,22 @@ class Model:
                 await line.tokens.acquire(max(0, prompt + written - guess))
         return text
 
-    async def _complete(self, messages: Messages, options: dict[str, Any]) -> Any:
+    async def _complete(self, messages: Messages, options: dict[str, Any]) -> ChatCompletion:
         where = f"models.{self.role}: {self.endpoint.base_url}"
         try:
-            completion = await self.line.client.chat.completions.create(
-                model=self.endpoint.model,
-                messages=messages,  # type: ignore[arg-type]
-                temperature=self.temperature,
-                max_tokens=self.endpoint.max_tokens,
-                extra_headers=self.line.headers,
-                **options,
+            # The client's method for any endpoint: its typed one walks each message and schema by their types, which
+            # costs more than the request.
+            completion = await self.line.client.post(
+                "/chat/completions",
+                body={
+                    "model": self.endpoint.model,
+                    "messages": messages,
+                    "temperature": self.temperature,
+                    "max_tokens": self.endpoint.max_tokens,
+                    **options,
+                },
+                options={"headers": self.line.headers},
+                cast_to=ChatCompletion,
             )
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
             self._refused += 1
@@ -154,6 +160,13 @@ async def close_models(models: Mapping[str, Model]) -> None:
     """Close the ways to all endpoints."""
     for line in {id(model.line): model.line for model in models.values()}.values():
         await line.client.close()
+
+
+@cache
+def _form(shape: type[Reply]) -> dict[str, Any]:
+    """The option that asks for a shape."""
+    schema = {"name": shape.__name__.lower(), "strict": True, "schema": shape.model_json_schema()}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
 def _read(text: str, shape: type[R]) -> R:
