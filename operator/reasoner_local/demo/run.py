@@ -7,8 +7,8 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ KINDS = (
 NAMESPACE = "default"
 #: Seconds between two pictures, and until the demo gives up.
 INTERVAL = 1.0
+#: Seconds between two lines about the same run where there is no terminal.
+LINE_INTERVAL = 15.0
 LIMIT = 1800
 
 
@@ -85,13 +87,12 @@ class Demo:
                 await client.apply(kinds[manifest["kind"]], manifest)
 
     async def _watch(self, client: Client) -> list[Obj]:
-        """Show the runs until all are done."""
-        with Live(console=self.console, refresh_per_second=4, transient=False) as picture:
+        """Show the runs until all are done: a picture in a terminal, a line now and then where there is none."""
+        with self._screen() as show:
             while True:
                 objects = [obj for kind in KINDS for obj in (await client.list(kind))[0]]
-                events = await _events(client)
                 seconds = time.monotonic() - self.started
-                picture.update(view.live(objects, events, seconds))
+                show(objects, await _events(client))
                 if stuck := [obj for obj in objects if view.is_stuck(obj)]:
                     message = view.condition(stuck[0], "Stalled")["message"]
                     raise DemoFailed(f"{stuck[0]['kind']}/{stuck[0]['metadata']['name']}: {message}")
@@ -100,6 +101,29 @@ class Demo:
                 if seconds > LIMIT:
                     raise DemoFailed(f"not done after {LIMIT} s")
                 await asyncio.sleep(INTERVAL)
+
+    @contextmanager
+    def _screen(self) -> Iterator[Callable[[list[Obj], list[str]], None]]:
+        if self.console.is_terminal:
+            with Live(console=self.console, refresh_per_second=4) as picture:
+                yield lambda objects, events: picture.update(
+                    view.live(objects, events, time.monotonic() - self.started)
+                )
+            return
+        said = 0
+        due = time.monotonic()
+
+        def show(objects: list[Obj], events: list[str]) -> None:
+            nonlocal said, due
+            for event in events[said:]:
+                self._say(event)
+            said = len(events)
+            if time.monotonic() >= due:
+                due = time.monotonic() + LINE_INTERVAL
+                for obj in objects:
+                    self._say(view.line(obj))
+
+        yield show
 
     async def _summarise(self, cluster: LocalCluster, client: Client, objects: list[Obj]) -> None:
         curation, verifier, grpo = objects

@@ -54,6 +54,13 @@ def live(objects: list[Obj], events: list[str], seconds: float) -> RenderableTyp
     return Group(Panel(table, title=f"reasoner demo  {clock}"), tail)
 
 
+def line(obj: Obj) -> str:
+    """One run in one line."""
+    status = obj.get("status", {})
+    parts = (status.get("phase", "Pending"), status.get("progress", {}).get("display", ""), figures(obj))
+    return f"{obj['kind']}: {', '.join(part for part in parts if part)}"
+
+
 def figures(obj: Obj) -> str:
     """What the run has measured so far, in a few words."""
     status = obj.get("status", {})
