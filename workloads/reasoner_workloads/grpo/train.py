@@ -101,9 +101,8 @@ class _Training:
             trainer.accelerator.end_training()
 
     def _train(self, trainer: GRPOTrainer, watch: _Watch) -> None:
-        output = Path(trainer.args.output_dir)
-        step = self.checkpoints.restore(output)
-        train(trainer, watch, None if step is None else str(output / f"checkpoint-{step}"))
+        step = self.checkpoints.restore(Path(trainer.args.output_dir))
+        train(trainer, watch, step)
         if watch.measures and "reward_after" not in watch.measured:
             # The last step was done by a pod that ended before it could measure.
             trainer.evaluate()

@@ -80,11 +80,14 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.run.reporter.update(metrics={"step": state.global_step, "max_steps": state.max_steps})
 
 
-def train(trainer: Any, watch: Watch, resume: str | None) -> None:
-    """Train to the end. Raises Terminated where SIGTERM cut it short: the trainer itself returns as if done."""
+def train(trainer: Any, watch: Watch, step: int | None) -> None:
+    """Train to the end, from the restored checkpoint of `step` where there is one. Raises Terminated where SIGTERM cut
+    it short: the trainer itself returns as if done."""
     trainer.add_callback(watch)
+    if step is not None:
+        print(f"resuming after step {step}", flush=True)
     watch.stop.training = True
-    trainer.train(resume_from_checkpoint=resume)
+    trainer.train(resume_from_checkpoint=None if step is None else f"{trainer.args.output_dir}/checkpoint-{step}")
     watch.stop.training = False
     if watch.checkpoints.world.any(watch.stop.asked):
         raise Terminated

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-
 #: Requests of one step arrive together: waiting this long for the rest costs less than a batch of few.
 GATHER_SECONDS = 0.02
 

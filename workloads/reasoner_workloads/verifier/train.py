@@ -73,10 +73,9 @@ class _Training:
         return Dataset.from_dict({"prompt": prompts, "completion": replies})
 
     def _train(self, trainer: SFTTrainer, stop: Stop) -> None:
-        output = Path(trainer.args.output_dir)
-        step = self.checkpoints.restore(output)
+        step = self.checkpoints.restore(Path(trainer.args.output_dir))
         watch = Watch(self.this, self.checkpoints, stop, names={"loss": "loss"}, span=(0.0, TRAINED))
-        train(trainer, watch, None if step is None else str(output / f"checkpoint-{step}"))
+        train(trainer, watch, step)
 
     def _measure(self, folder: Path, rows: list[data.Row]) -> dict[str, float]:
         """Figures of the model as it was saved, which is what will be served."""
@@ -116,6 +115,7 @@ def arguments(settings: SFTTraining, output: Path) -> SFTConfig:
         "save_strategy": "steps",
         "save_total_limit": 1,
         "logging_steps": LOG_EVERY,
+        "logging_first_step": True,
         "report_to": "none",
         "disable_tqdm": True,
     }

@@ -1,0 +1,17 @@
+"""Fixtures of the workloads' tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support import stand_ins
+
+
+@pytest.fixture(scope="session")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the published stand-ins."""
+    folder = tmp_path_factory.mktemp("seeds")
+    stand_ins.publish(folder)
+    return folder

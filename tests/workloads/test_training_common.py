@@ -1,0 +1,113 @@
+"""What both trainings share: pass-through arguments, inputs, checkpoints, the launcher's outcomes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from reasoner_api.common import DeepSpeed, Storage
+from reasoner_api.report import RunReport
+from reasoner_api.task import InputArtifact, Topology
+from reasoner_workloads.common.run import ConfigError, WorkloadError
+from reasoner_workloads.training import launch
+from reasoner_workloads.training.arguments import build, deepspeed_config
+from reasoner_workloads.training.inputs import fetch_base_model, fetch_dataset
+
+
+@dataclass
+class Config:
+    """Stands where TRL's configs stand."""
+
+    learning_rate: float = 0.1
+    output_dir: str = ""
+
+    def __post_init__(self) -> None:
+        if self.learning_rate < 0:
+            raise ValueError("learning_rate is negative")
+
+
+def test_the_users_arguments_win() -> None:
+    assert build(Config, {"learning_rate": 1.0, "output_dir": "/x"}, {"learning_rate": 2.0}, "grpo") == Config(
+        2.0, "/x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (
+            {"learning_rat": 1},
+            "^grpo.args.learning_rat: TRL's Config has no such argument; did you mean learning_rate?",
+        ),
+        ({"zzz": 1}, "^grpo.args.zzz: TRL's Config has no such argument$"),
+        ({"output_dir": "/y"}, "^grpo.args.output_dir is not yours to set here$"),
+        ({"learning_rate": -1}, "^grpo: learning_rate is negative$"),
+    ],
+)
+def test_bad_arguments_name_the_field(extra: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(Config, {}, extra, "grpo")
+
+
+def test_deepspeed_is_configured_as_the_spec_says() -> None:
+    assert deepspeed_config(None) is None
+    found = deepspeed_config(DeepSpeed(zero_stage=3, offload_optimizer=True))
+    assert found is not None
+    assert found["zero_optimization"]["stage"] == 3
+    assert found["zero_optimization"]["offload_optimizer"]["device"] == "cpu"
+    assert found["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"]
+
+
+def test_an_input_that_is_not_there_is_worth_a_retry(tmp_path: Path) -> None:
+    storage = Storage(uri=tmp_path.as_uri())
+    with pytest.raises(WorkloadError, match="no artifact at") as caught:
+        fetch_dataset(InputArtifact(uri=f"{tmp_path.as_uri()}/nowhere"), storage, tmp_path / "dest")
+    assert (caught.value.reason, caught.value.exit_code) == ("InputUnavailable", 1)
+
+
+def test_a_hugging_face_name_is_left_to_transformers(tmp_path: Path) -> None:
+    found = fetch_base_model("Qwen/Qwen2.5-Math-1.5B", Storage(uri=tmp_path.as_uri()), tmp_path)
+    assert (found.path, found.identity) == ("Qwen/Qwen2.5-Math-1.5B", "Qwen/Qwen2.5-Math-1.5B")
+
+
+@pytest.mark.parametrize(
+    ("topology", "deepspeed", "needed"),
+    [
+        (Topology(), None, False),
+        (Topology(), DeepSpeed(), True),
+        (Topology(processes_per_node=2), None, True),
+        (Topology(nodes=2), None, True),
+    ],
+)
+def test_torchrun_is_for_several_processes_and_deepspeed(
+    topology: Topology, deepspeed: DeepSpeed | None, needed: bool
+) -> None:
+    assert launch.needed(topology, deepspeed) is needed
+
+
+RANK = """
+import os, sys
+from reasoner_api.report import RunReport
+from reasoner_workloads.training import launch
+launch.enter_rank()
+rank = os.environ["RANK"]
+failed = rank == "1" and sys.argv[1] != "0"
+report = RunReport(state="Failed", reason="BadConfig" if sys.argv[1] == "2" else "Error") if failed else RunReport()
+open(os.environ["TERMINATION_MESSAGE_PATH"], "w").write(report.termination_message())
+sys.exit(launch.leave_rank(int(sys.argv[1]) if rank == "1" else 0))
+"""
+
+
+@pytest.mark.parametrize(("code", "reason"), [("0", ""), ("2", "BadConfig"), ("5", "Error")])
+def test_the_pod_ends_as_the_rank_that_failed(
+    code: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one_rank.py").write_text(RANK)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
+    monkeypatch.setenv("TERMINATION_MESSAGE_PATH", str(tmp_path / "word.json"))
+    ended = launch.torchrun("one_rank", [code], Topology(processes_per_node=2))
+    assert ended == {"0": 0, "2": 2, "5": 1}[code]
+    assert RunReport.model_validate_json((tmp_path / "word.json").read_bytes()).reason == reason

@@ -1,0 +1,78 @@
+"""A verifier's training as its pod runs it: trained, measured, published; cut short and resumed; done twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+from reasoner_api.report import RunReport
+from reasoner_workloads.common.artifact import verify
+from support.stand_ins import Pod, verifier_task
+
+
+def model_of(report: RunReport) -> Path:
+    return Path(report.artifacts["model"].uri.removeprefix("file://"))
+
+
+def test_trained_measured_published_and_not_done_twice(seeds: Path, tmp_path: Path) -> None:
+    pod = Pod("verifier", verifier_task(seeds, tmp_path / "out"), tmp_path / "pod")
+    code, report, log = pod.run()
+    assert (code, report.state, report.complete) == (0, "Succeeded", True), log
+    expected = {"step", "max_steps", "loss", "agreement", "precision", "recall", "baseline_agreement"}
+    assert expected <= report.metrics.keys()
+    assert (report.metrics["step"], report.metrics["max_steps"]) == (4, 4)
+    assert 0.3 < report.metrics["baseline_agreement"] <= 1
+    assert report.progress.percent == 100
+    model = model_of(report)
+    names = {path.name for path in model.iterdir()}
+    assert {"model.safetensors", "tokenizer.json", "config.json", "generation_config.json", "README.md"} <= names
+    assert "training_args.bin" not in names
+    assert json.loads((model / "verifier.json").read_text())["passMarker"] == "Final Decision: Yes"
+    manifest = verify(report.artifacts["model"].uri, digest=report.artifacts["model"].digest)
+    assert set(manifest.inputs) == {"dataset", "base_model"}
+    assert model.parent.name == manifest.spec_digest.removeprefix("sha256:")
+    checkpoints = model.parent / "checkpoints"
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000002", "step-00000004"]
+
+    code, again, log = pod.run(timeout=60)
+    assert (code, again.artifacts, again.metrics) == (0, report.artifacts, report.metrics)
+    assert "published already" in log
+
+    # Another pod finds no model and a damaged checkpoint: it goes on from the one before.
+    shutil.rmtree(model)
+    (checkpoints / "step-00000004" / "optimizer.pt").write_bytes(b"half of it")
+    code, report, log = pod.run()
+    assert (code, report.metrics["step"]) == (0, 4), log
+    assert "passing over a damaged checkpoint" in log
+    assert "optimizer.pt differs from its sha256" in log
+
+
+def test_sigterm_leaves_a_checkpoint_that_the_next_pod_resumes_from(seeds: Path, tmp_path: Path) -> None:
+    task = verifier_task(seeds, tmp_path / "out", maxSteps=60, saveSteps=1000)
+    pod = Pod("verifier", task, tmp_path / "pod")
+    process = pod.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "'loss'" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    code, report, log = pod.wait(process)
+    assert (code, report.state, report.reason) == (143, "Failed", "Terminated"), log
+    assert report.last_checkpoint is not None
+    stopped = report.last_checkpoint.step
+    assert 1 <= stopped < 60
+
+    code, report, log = pod.run()
+    assert (code, report.metrics["step"]) == (0, 60), log
+    assert f"resuming after step {stopped}" in log
+
+
+def test_a_misspelt_argument_is_the_users_fault(seeds: Path, tmp_path: Path) -> None:
+    task = verifier_task(seeds, tmp_path / "out", args={"learning_rat": 1})
+    code, report, log = Pod("verifier", task, tmp_path / "pod").run()
+    assert (code, report.reason) == (2, "BadConfig"), log
+    assert report.message == (
+        "training.args.learning_rat: TRL's SFTConfig has no such argument; did you mean learning_rate?"
+    )
