@@ -15,6 +15,7 @@ from reasoner_api.crd import KINDS, custom_resource_definition
 from reasoner_api.report import RunReport
 from reasoner_api.status import Artifact
 from reasoner_local.apiserver import ApiServer
+from reasoner_operator import reconcile
 from reasoner_operator.cluster import Access, Cluster, Refused, Unavailable
 from reasoner_operator.plan import plan
 from reasoner_operator.reconcile import Reconciler
@@ -271,3 +272,82 @@ async def test_a_server_that_is_away_is_worth_another_try(world: World) -> None:
     await world.server.stop()
     with pytest.raises(Unavailable):
         await world.reconciler.reconcile(Key("GRPORun", "default", "demo"))
+
+
+async def test_a_bug_shows_in_the_object_that_trips_over_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def buggy(*_: object) -> None:
+        raise ZeroDivisionError("odd")
+
+    key = await world.create("CurationJob")
+    monkeypatch.setattr(reconcile, "plan", buggy)
+    with pytest.raises(ZeroDivisionError):
+        await world.reconciler.reconcile(key)
+    ready = (await world.get(key))["status"]["conditions"][0]
+    assert ready["reason"] == "InternalError"
+    assert "ZeroDivisionError: odd" in ready["message"]
+    monkeypatch.undo()
+    await world.reconciler.reconcile(key)
+    assert (await world.get(key))["status"]["conditions"][0]["reason"] == "JobCreated"
+
+
+async def test_what_cannot_be_applied_now_shows_in_the_status(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(manifest: object) -> None:
+        raise Unavailable("500: failed calling webhook")
+
+    key = await world.create("CurationJob")
+    monkeypatch.setattr(world.cluster, "apply", away)
+    with pytest.raises(Unavailable):
+        await world.reconciler.reconcile(key)
+    conditions = (await world.get(key))["status"]["conditions"]
+    assert [item["status"] for item in conditions] == ["False", "True", "False"]
+    assert (conditions[0]["reason"], "failed calling webhook" in conditions[0]["message"]) == ("Retrying", True)
+
+
+async def test_an_event_that_is_refused_holds_nothing_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A namespace that is being deleted takes no new Events, while its objects are still there."""
+
+    async def terminating(*_: object) -> None:
+        raise Refused("because it is being terminated")
+
+    key = await world.create("CurationJob")
+    monkeypatch.setattr(world.cluster, "record", terminating)
+    await world.reconciler.reconcile(key)
+    assert (await world.get(key))["status"]["conditions"][0]["reason"] == "JobCreated"
+
+
+async def test_an_object_that_becomes_ready_while_it_is_read_wakes_the_reader(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await world.create("GRPORun")
+    questions = Key("CurationJob", "default", "questions")
+    read, waiting = world.cluster.get, []
+
+    async def get(api_version: str, kind: str, namespace: str, name: str) -> Any:
+        if kind == "CurationJob":
+            waiting.append(world.reconciler.waits.of(questions))
+        return await read(api_version, kind, namespace, name)
+
+    monkeypatch.setattr(world.cluster, "get", get)
+    await world.reconciler.reconcile(run)
+    assert waiting == [{run}]
+    monkeypatch.undo()
+    await world.cluster.delete("default", Target(API_VERSION, "GRPORun", "demo"))
+    await world.reconciler.reconcile(run)
+    assert len(world.reconciler.waits) == 0
+
+
+async def test_the_job_is_read_before_its_pods(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other way about, a Job could be seen complete and its pods as they were before their end."""
+    key = await world.create("CurationJob")
+    find, done = world.cluster.find, []
+
+    async def recorded(api_version: str, kind: str, *more: Any) -> Any:
+        if kind == "Pod":
+            assert done == ["Job"]
+        found = await find(api_version, kind, *more)
+        done.append(kind)
+        return found
+
+    monkeypatch.setattr(world.cluster, "find", recorded)
+    await world.reconciler.reconcile(key)
+    assert "Pod" in done

@@ -11,6 +11,7 @@ from reasoner_api.status import Artifact, Progress, StageCount, Usage
 from reasoner_operator.plan import plan
 from reasoner_operator.seen import Key, Patch, Plan, Seen, Target
 from reasoner_operator.settings import Settings
+from reasoner_operator.status import changed, is_up_to_date
 from support.objects import DIGEST, NOW, THEN, custom_resource, job, pod, ready, seen
 
 SETTINGS = Settings()
@@ -27,9 +28,19 @@ SERVED = {
 }
 
 
-def deployment(ready_replicas: int, observed: int = 1) -> dict[str, Any]:
-    status = {"readyReplicas": ready_replicas, "observedGeneration": observed, "replicas": 1, "updatedReplicas": 1}
+def deployment(ready_replicas: int, observed: int = 1, updated: int = 1) -> dict[str, Any]:
+    status = {
+        "readyReplicas": ready_replicas,
+        "observedGeneration": observed,
+        "replicas": 1,
+        "updatedReplicas": updated,
+    }
     return {"metadata": {"name": "demo-verifier", "generation": 1}, "status": status}
+
+
+def running_pod(container: dict[str, Any]) -> dict[str, Any]:
+    made = pod("server-0")
+    return {**made, "status": {"phase": "Running", "containerStatuses": [container]}}
 
 
 def pending_pod(**status: Any) -> dict[str, Any]:
@@ -52,7 +63,33 @@ def unserved_judge() -> dict[str, Any]:
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
 NO_IMAGE = {"name": "main", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
+LOST_SERVER = {
+    "name": "main",
+    "ready": False,
+    "state": {"running": {}},
+    "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "CUDA out of memory\n"}},
+}
 TRAINING = {"job": job("Complete"), "pods": (pod("demo-0", TRAINED),)}
+
+
+def killed_pod(name: str = "demo-0") -> dict[str, Any]:
+    made = pod(name, phase="Failed")
+    made["status"]["containerStatuses"][0]["state"] = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    return made
+
+
+def queued_job() -> dict[str, Any]:
+    made = job("Suspended", spec={"suspend": True})
+    made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team"
+    return made
+
+
+def just_told_to_serve() -> dict[str, Any]:
+    """Ready without being served; its spec has changed since."""
+    judge = ready("VerifierTraining", "judge", {"artifacts": SERVED["artifacts"]})
+    judge["metadata"]["generation"] = 2
+    return judge
+
 
 #: sentence -> what is seen, and (phase, Ready, Reconciling, Stalled, reason)
 CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
@@ -137,6 +174,45 @@ CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
         ),
         ("Waiting", "False", "False", "True", "VerifierNotServed"),
     ),
+    "a Job that a queue holds back is not Suspended but Queued": (
+        seen("GRPORun", {"scheduling": {"queueName": "team"}}, job=queued_job()),
+        ("Pending", "False", "True", "False", "Queued"),
+    ),
+    "a pod that was killed shows while the Job tries again": (
+        seen("GRPORun", job=job(), pods=(killed_pod(),)),
+        ("Pending", "False", "True", "False", "Retrying"),
+    ),
+    "shards that have ended are followed by others": (
+        seen("CurationJob", job=job(), pods=(pod("demo-0", TRAINED, phase="Succeeded"),)),
+        ("Running", "False", "True", "False", "Running"),
+    ),
+    "a complete Job whose pods are gone has succeeded if what it published was noted": (
+        seen("GRPORun", job=job("Complete"), status={"artifacts": SERVED["artifacts"]}),
+        ("Succeeded", "True", "False", "False", "Succeeded"),
+    ),
+    "a run goes on though its profile has been taken away": (
+        seen("GRPORun", {"compute": {"profile": "gone"}}, job=job(), pods=(pod("demo-0"),)),
+        ("Running", "False", "True", "False", "Running"),
+    ),
+    "a running one whose spec is not understood any more keeps its phase": (
+        seen("CurationJob", {"shards": 0}, job=job(), status={"phase": "Running"}),
+        ("Running", "False", "False", "True", "InvalidSpec"),
+    ),
+    "a verifier that was just told to serve is waited for": (
+        seen(
+            "GRPORun",
+            references={QUESTIONS: ready("CurationJob", "questions", PUBLISHED), JUDGE: just_told_to_serve()},
+        ),
+        ("Waiting", "False", "True", "False", "ReferenceNotReady"),
+    ),
+    "a verifier whose ready replica is of an earlier revision is Deploying": (
+        seen("VerifierTraining", **TRAINING, deployment=deployment(1, updated=0)),
+        ("Deploying", "False", "True", "False", "Deploying"),
+    ),
+    "a server that falls again and again says so between its falls, too": (
+        seen("VerifierTraining", **TRAINING, deployment=deployment(0), servers=(running_pod(LOST_SERVER),)),
+        ("Deploying", "False", "True", "False", "CrashLoopBackOff"),
+    ),
     "a trained verifier is Deploying until its replicas answer": (
         seen("VerifierTraining", **TRAINING, deployment=deployment(0)),
         ("Deploying", "False", "True", "False", "Deploying"),
@@ -216,6 +292,62 @@ def test_a_job_that_a_queue_has_suspended_is_left_to_the_queue() -> None:
     queued = job(spec={"suspend": True, "parallelism": 3})
     queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team"
     assert plan(seen("CurationJob", job=queued), SETTINGS, NOW).patch == ()
+
+
+def test_a_profile_that_has_grown_does_not_reach_the_job_that_runs() -> None:
+    grown = Settings.model_validate({"profiles": {"h100": {"nodes": 8}}})
+    what = seen("GRPORun", {"compute": {"profile": "h100"}}, job=job(spec={"parallelism": 4}))
+    assert plan(what, grown, NOW).patch == ()
+
+
+def test_a_job_may_go_only_when_its_end_is_noted() -> None:
+    """Else it could go unseen, and the run would be made again, for ever."""
+    spec = {"scheduling": {"ttlSecondsAfterFinished": 0}}
+    fresh = plan(seen("CurationJob", spec), SETTINGS, NOW)
+    assert "ttlSecondsAfterFinished" not in fresh.apply[-1]["spec"]
+    what = {"job": job("Complete"), "pods": (pod("demo-0", TRAINED),)}
+    first = plan(seen("CurationJob", spec, **what), SETTINGS, NOW)
+    assert (first.patch, first.requeue_after) == ((), 1.0)
+    second = plan(seen("CurationJob", spec, **what, status=first.status), SETTINGS, NOW)
+    body = {"spec": {"ttlSecondsAfterFinished": 0}}
+    assert (second.patch, second.requeue_after) == ((Patch("batch/v1", "Job", "demo-work-12345678", body),), None)
+
+
+def test_an_edit_of_a_run_that_is_over_is_noted() -> None:
+    done = plan(seen("CurationJob", job=job("Complete"), pods=(pod("demo-0", TRAINED),)), SETTINGS, NOW)
+    edited = seen("CurationJob", {"suspend": True}, status=done.status)
+    edited.obj["metadata"]["generation"] = 2
+    status = plan(edited, SETTINGS, NOW).status
+    assert is_up_to_date({**edited.obj, "status": status})
+    assert {item["observedGeneration"] for item in status["conditions"]} == {2}
+    assert status["phase"] == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [
+        (seen("GRPORun", job=job("Failed", reason="BackoffLimitExceeded"), pods=(killed_pod(),)), "why: pod demo-0: "),
+        (seen("GRPORun", job=job(), pods=(killed_pod(),)), "main OOMKilled (exit code 137); the Job will try again"),
+        (
+            seen("VerifierTraining", **TRAINING, deployment=deployment(0), servers=(running_pod(LOST_SERVER),)),
+            "pod server-0: main Error (exit code 1): CUDA out of memory",
+        ),
+        (seen("GRPORun", job=job("Complete")), "delete this GRPORun and apply it again"),
+        (seen("CurationJob", leftovers=("Job/demo-1",)), "until Job/demo-1 of an earlier CurationJob of this name"),
+    ],
+)
+def test_a_message_says_what_happened_and_what_to_do(case: Seen, says: str) -> None:
+    assert says in plan(case, SETTINGS, NOW).status["conditions"][0]["message"]
+
+
+def test_those_who_wait_are_woken_by_a_change_of_state_and_not_by_progress() -> None:
+    pods = (pod("demo-0"),)
+    first = plan(seen("GRPORun", job=job(), pods=pods, live={"demo-0": shard(0, 10)}), SETTINGS, NOW).status
+    later = plan(seen("GRPORun", job=job(), pods=pods, live={"demo-0": shard(0, 90)}), SETTINGS, NOW).status
+    assert first != later
+    assert not changed(first, later)
+    assert changed(None, first)
+    assert changed(later, plan(seen("GRPORun", **TRAINING), SETTINGS, NOW).status)
 
 
 def test_a_finished_job_is_not_patched() -> None:

@@ -88,7 +88,8 @@ def _under_way(seen: Seen, report: RunReport | None) -> State:
     if found := trouble(seen.pods):
         return State(phase, *found, trouble=True)
     phases = {pod.get("status", {}).get("phase") for pod in seen.pods}
-    if "Running" in phases:
+    # Those that have ended well are followed by the next shards, or by the Job's own end.
+    if "Running" in phases or phases == {"Succeeded"}:
         return State("Running", "Running", (report.message if report else "") or "the run is under way")
     if "Pending" not in phases and (cause := last_failure(seen.pods)):
         return State(phase, "Retrying", f"{cause}; the Job will try again", trouble=True)

@@ -24,11 +24,19 @@ def trouble(pods: tuple[Object, ...]) -> tuple[str, str] | None:
             if item["type"] == "PodScheduled" and item["status"] == "False":
                 return item.get("reason") or "Unschedulable", f"{name}: {item.get('message', '')}"
         for container in _containers(pod):
-            waiting = container.get("state", {}).get("waiting", {})
-            if waiting.get("reason") not in ORDINARY:
-                words = [waiting.get("message", ""), _ending(container, "lastState")]
-                return waiting["reason"], f"{name}: {'; '.join(word for word in words if word)}"
+            if found := _container_trouble(container):
+                return found[0], f"{name}: {found[1]}"
     return None
+
+
+def _container_trouble(container: Object) -> tuple[str, str] | None:
+    waiting = container.get("state", {}).get("waiting", {})
+    reason = waiting.get("reason")
+    # One that is up again after a bad end has shown nothing yet until it is ready; its last words are what helps.
+    words = "" if container.get("ready") else _ending(container, "state") or _ending(container, "lastState")
+    if words:
+        return (reason if reason not in ORDINARY else "CrashLoopBackOff"), words
+    return None if reason in ORDINARY else (reason, waiting.get("message", ""))
 
 
 def last_failure(pods: tuple[Object, ...]) -> str:
