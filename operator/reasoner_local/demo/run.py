@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import sys
 import time
@@ -140,8 +139,11 @@ class Demo:
         status = grpo["status"]
         rewards = f"{status['rewardBefore']:.3f} → {status['rewardAfter']:.3f}"
         self.console.print(f"GRPO: mean reward on held-out questions [bold]{rewards}[/bold]")
-        self.console.print(f"  lineage: {json.dumps(status['lineage'])}")
-        self.console.print(view.artifacts(objects))
+        for role, digest in status["lineage"].items():
+            self.console.print(f"  made from {role} {digest}", soft_wrap=True)
+        self.console.print("[italic]Artifacts[/italic]")
+        for text in view.artifacts(objects):
+            self.console.print(text, soft_wrap=True)
         dataset = curation["status"]["artifacts"]["dataset"]["uri"]
         await self._run(cluster, sys.executable, "-m", "reasoner_workloads", "verify", dataset)
         self._say("done")

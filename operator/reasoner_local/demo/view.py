@@ -3,6 +3,7 @@ no I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -92,13 +93,9 @@ def funnel(obj: Obj) -> Table:
     return table
 
 
-def artifacts(objects: list[Obj]) -> Table:
-    """Where everything lies."""
-    table = Table(title="Artifacts", title_justify="left")
-    for name in ("made by", "what", "rows", "digest", "uri"):
-        table.add_column(name, overflow="fold" if name == "uri" else "ellipsis")
+def artifacts(objects: list[Obj]) -> Iterator[str]:
+    """Where everything lies: a line an artifact, whole, for copying."""
     for obj in objects:
         for what, item in obj["status"].get("artifacts", {}).items():
-            rows = str(item.get("rows", ""))
-            table.add_row(obj["kind"], what, rows, item["digest"][7:19], item["uri"])
-    return table
+            rows = f", {item['rows']} rows" if "rows" in item else ""
+            yield f"  {obj['kind']} {what}{rows}, {item['digest']}\n    {item['uri']}"
