@@ -1,0 +1,118 @@
+"""A real Kubernetes cluster as the tests of tests/cluster use it: plain requests, and waiting for a condition."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from reasoner_api import API_VERSION
+from reasoner_api.crd import KINDS
+from reasoner_operator.cluster import Access, Cluster
+from support.objects import SPECS
+
+#: A context is taken for a test cluster's if its name has one of these in it.
+TEST_CLUSTER_NAMES = ("test", "kind", "minikube", "k3d", "local")
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+PLURALS = {"ConfigMap": "configmaps", "Service": "services", "Job": "jobs", "Deployment": "deployments", "Pod": "pods"}
+T = TypeVar("T")
+
+
+@dataclass
+class Real:
+    """The cluster and the test's namespace in it."""
+
+    cluster: Cluster
+    namespace: str
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, kubeconfig: Path, namespace: str) -> AsyncIterator[Real]:
+        """Connected until the block ends."""
+        async with Cluster(Access(kubeconfig=kubeconfig)) as cluster:
+            yield cls(cluster, namespace)
+
+    async def request(self, method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:
+        """Status and JSON of the answer; a PATCH is a server-side apply."""
+        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+        if method == "PATCH":
+            query = {"fieldManager": "reasoner-tests", "force": "true", **query}
+        content = None if body is None else (kind, body)
+        status, answer = await self.cluster._request(method, path, list(query.items()), content)
+        return status, json.loads(answer)
+
+    async def install(self, crd: dict[str, Any]) -> None:
+        """Apply a CRD and wait until it is served."""
+        path = f"{CRDS}/{crd['metadata']['name']}"
+        status, body = await self.request("PATCH", path, crd)
+        assert status in (200, 201), body
+
+        async def established() -> bool:
+            _, found = await self.request("GET", path)
+            conditions = found.get("status", {}).get("conditions", [])
+            return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+        await self.until(established)
+
+    async def create_namespace(self) -> None:
+        """The namespace, ready for pods."""
+        status, body = await self.request("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
+        assert status == 201, body
+
+    async def delete_namespace(self) -> None:
+        """Ask for its end; the cluster takes its time."""
+        status, body = await self.request("DELETE", f"/api/v1/namespaces/{self.namespace}")
+        assert status == 200, body
+
+    def path(self, api_version: str, plural: str, name: str | None = None) -> str:
+        """Path of a collection in the namespace, or of an object."""
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        return f"{root}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+
+    async def dry_run(self, manifest: dict[str, Any]) -> tuple[int, Any]:
+        """What the cluster would answer to a server-side apply in the test's namespace."""
+        name = manifest["metadata"]["name"]
+        placed = {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
+        path = self.path(manifest["apiVersion"], PLURALS[manifest["kind"]], name)
+        return await self.request("PATCH", path, placed, dryRun="All", fieldValidation="Strict")
+
+    def manifest(self, kind: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+        """An object of one of the three kinds, its spec over the kind's example."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "metadata": {"name": "demo"},
+            "spec": {**SPECS[kind], **(spec or {})},
+        }
+
+    async def create(self, kind: str, spec: dict[str, Any] | None = None, **query: str) -> tuple[int, Any]:
+        """Create it, strict about unknown fields."""
+        path = self.path(API_VERSION, KINDS[kind].plural)
+        return await self.request("POST", path, self.manifest(kind, spec), fieldValidation="Strict", **query)
+
+    async def children(self) -> list[str]:
+        """What the operator has made in the namespace, as `Kind/name`."""
+        groups = {"Job": "batch/v1", "Deployment": "apps/v1"}
+        found = []
+        for kind, plural in PLURALS.items():
+            selector = "app.kubernetes.io/managed-by=reasoner-operator"
+            path = self.path(groups.get(kind, "v1"), plural)
+            _, answer = await self.request("GET", path, labelSelector=selector)
+            found += [f"{kind}/{item['metadata']['name']}" for item in answer["items"]]
+        return found
+
+    async def until(self, check: Callable[[], Awaitable[T]], limit: float = 60) -> T:
+        """Await that the check returns something true; returns it."""
+        found = None
+        try:
+            async with asyncio.timeout(limit):
+                while True:
+                    if found := await check():
+                        return found
+                    await asyncio.sleep(0.1)
+        except TimeoutError as error:
+            raise AssertionError(f"after {limit} s {check.__name__} still returns {found}") from error
