@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,12 @@ def grpo_task(seeds: Path, output: Path, **grpo: Any) -> dict[str, Any]:
             },
         },
     }
+
+
+def until(check: Callable[[], object], seconds: float) -> None:
+    """Wait for a condition that only asking shows."""
+    end = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(0.1)

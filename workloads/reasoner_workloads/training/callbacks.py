@@ -3,6 +3,7 @@ that can be resumed. Used by `verifier.train` and `grpo.train`."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from reasoner_api.task import TaskBase
 from reasoner_workloads.common.run import Run, Terminated
 from reasoner_workloads.training.checkpoints import Checkpoints
+
+
+class _NothingLeft(Exception):
+    """The restored checkpoint is the last step's. The trainer would go one step beyond it."""
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._advance(state)
+        if state.global_step >= state.max_steps:
+            raise _NothingLeft
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -87,7 +94,8 @@ def train(trainer: Any, watch: Watch, step: int | None) -> None:
     if step is not None:
         print(f"resuming after step {step}", flush=True)
     watch.stop.training = True
-    trainer.train(resume_from_checkpoint=None if step is None else f"{trainer.args.output_dir}/checkpoint-{step}")
+    with contextlib.suppress(_NothingLeft):
+        trainer.train(resume_from_checkpoint=None if step is None else f"{trainer.args.output_dir}/checkpoint-{step}")
     watch.stop.training = False
     if watch.checkpoints.world.any(watch.stop.asked):
         raise Terminated

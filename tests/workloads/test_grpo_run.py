@@ -1,0 +1,76 @@
+"""A GRPO run as its pod runs it: measured, trained, measured, published; cut short and resumed; the verifier away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pyarrow.parquet
+
+from reasoner_workloads.common.artifact import verify
+from support.stand_ins import Pod, grpo_task
+
+
+def test_measured_trained_published_and_resumed_without_measuring_again(seeds: Path, tmp_path: Path) -> None:
+    pod = Pod("grpo", grpo_task(seeds, tmp_path / "out"), tmp_path / "pod")
+    code, report, log = pod.run()
+    assert (code, report.state, report.complete) == (0, "Succeeded", True), log
+    figures = {"step", "max_steps", "reward", "accuracy", "response_length", "kl", "extraction_failures"}
+    assert figures | {"reward_before", "reward_after"} <= report.metrics.keys()
+    assert (report.metrics["step"], report.metrics["max_steps"]) == (4, 4)
+    assert -0.5 <= report.metrics["reward_before"] <= 1
+    assert report.lineage is not None
+    assert report.lineage.dataset and report.lineage.base_model
+    assert report.lineage.verifier is None
+    model = Path(report.artifacts["model"].uri.removeprefix("file://"))
+    manifest = verify(report.artifacts["model"].uri, digest=report.artifacts["model"].digest)
+    assert manifest.inputs == {
+        "dataset": report.lineage.dataset, "base_model": report.lineage.base_model, "verifier": "math-verify",
+    }  # fmt: skip
+    assert {"model.safetensors", "tokenizer.json", "metrics.json", "README.md"} <= {p.name for p in model.iterdir()}
+    kept = sorted(path.name for path in (model.parent / "completions").iterdir())
+    assert [name for name in kept if name.startswith("train")] == [
+        f"train-step-{step:08d}-rank-0000.parquet" for step in range(4)
+    ]
+    rows = pyarrow.parquet.read_table(model.parent / "completions" / kept[-1]).to_pylist()
+    assert len(rows) == 8
+    assert rows[0].keys() == {"question", "ground_truth", "response", "answer", "verdict", "reward"}
+
+    # The model lost, the last checkpoint there: nothing is left to train, the first measurement stands.
+    baseline = model.parent / "baseline.json"
+    baseline.write_text(json.dumps({**json.loads(baseline.read_text()), "reward_before": 0.25}))
+    shutil.rmtree(model)
+    code, again, log = pod.run()
+    assert (code, again.metrics["reward_before"], again.metrics["step"]) == (0, 0.25, 4), log
+    assert "resuming after step 4" in log
+    assert "reward_after" in again.metrics
+
+
+def test_sigterm_ends_at_a_point_that_the_next_pod_resumes_from(seeds: Path, tmp_path: Path) -> None:
+    # Four optimizer steps learn from one generation: only between generations may a run be cut.
+    task = grpo_task(seeds, tmp_path / "out", maxSteps=40, stepsPerGeneration=4, perDeviceTrainBatchSize=4)
+    task["work"]["checkpoint"]["everySteps"] = 40
+    pod = Pod("grpo", task, tmp_path / "pod")
+    process = pod.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "'grad_norm'" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    code, report, log = pod.wait(process)
+    assert (code, report.reason) == (143, "Terminated"), log
+    assert report.last_checkpoint is not None
+    stopped = report.last_checkpoint.step
+    assert stopped % 4 == 0
+    code, report, log = pod.run()
+    assert (code, report.metrics["step"]) == (0, 40), log
+    assert f"resuming after step {stopped}" in log
+
+
+def test_checkpoints_that_could_not_be_resumed_from_are_refused(seeds: Path, tmp_path: Path) -> None:
+    task = grpo_task(seeds, tmp_path / "out", stepsPerGeneration=4)
+    code, report, log = Pod("grpo", task, tmp_path / "pod").run()
+    assert (code, report.reason) == (2, "BadConfig"), log
+    assert report.message.startswith("checkpoint.everySteps: 2 must be a multiple of 4")
