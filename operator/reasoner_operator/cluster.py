@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from reasoner_api.report import RunReport
 from reasoner_api.task import REPORT_PORT
 from reasoner_operator.naming import MANAGER
 from reasoner_operator.seen import Note, Object, Patch, Target
+
+log = logging.getLogger(__name__)
 
 #: Plural of every kind that the operator touches.
 PLURALS = {
@@ -85,6 +88,8 @@ class Cluster:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._asking = asyncio.Semaphore(PROGRESS_AT_ONCE)
+        #: Whether the log has said that progress cannot be read.
+        self._told = False
         self._refreshing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Cluster:
@@ -213,6 +218,9 @@ class Cluster:
                 status, body = await self._request("GET", path)
         except (Unavailable, TimeoutError):
             return None
+        if status == 403 and not self._told:
+            self._told = True
+            log.warning("runs will show no progress: it takes the right to get pods/proxy, or --pod-access=direct")
         return _report(body) if status == 200 else None
 
     async def _ask(self, url: str) -> RunReport | None:
@@ -245,7 +253,7 @@ class Cluster:
             response = await self._api.call_api(*request, _request_timeout=API_TIMEOUT)
             return response.status, await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"{method} {path}: {error or type(error).__name__}") from error
+            raise Unavailable(f"{method} {path}: {str(error) or type(error).__name__}") from error
 
 
 def _path(api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:

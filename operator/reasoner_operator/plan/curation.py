@@ -7,7 +7,7 @@ from typing import Any
 
 from reasoner_api.curation import CurationJobSpec, CurationWork
 from reasoner_api.task import TASK_DIR, TASK_FILE, CurationTask, api_key_variable
-from reasoner_operator.plan import outcome
+from reasoner_operator.plan import outcome, standing
 from reasoner_operator.plan.compute import container_resources, resolve
 from reasoner_operator.plan.job import Work
 from reasoner_operator.plan.pod import Container, credentials
@@ -21,11 +21,11 @@ ROLES = ("extractor", "annotator", "solver", "judge")
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     """Make the Job of the shards, or say how it stands."""
     spec = CurationJobSpec.model_validate(seen.obj["spec"])
-    if outcome.is_over(seen):
+    if standing.is_over(seen):
         return outcome.finished(seen)
     if seen.job is None:
         return outcome.start(seen, work(seen, spec, settings), now)
-    found = outcome.observe(seen, spec.shards)
+    found = standing.observe(seen, spec.shards)
     return Plan(
         status=_status(seen, found, now),
         patch=outcome.adjustments(seen, spec.suspend, spec.scheduling, spec.parallelism or spec.shards),
@@ -72,7 +72,7 @@ def _api_keys(spec: CurationJobSpec) -> tuple[Object, ...]:
     return tuple(found)
 
 
-def _status(seen: Seen, found: outcome.Outcome, now: datetime) -> dict[str, Any]:
+def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any]:
     old = seen.obj.get("status", {})
     status = {**{key: old[key] for key in ("stages", "usage", "artifacts") if key in old}}
     if (report := found.report) is not None:

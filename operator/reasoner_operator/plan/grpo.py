@@ -8,7 +8,7 @@ from typing import Any
 
 from reasoner_api.grpo import GRPORunSpec, GRPOWork
 from reasoner_api.task import GRPOTask, InputArtifact, VerifierEndpoint
-from reasoner_operator.plan import outcome, references, training
+from reasoner_operator.plan import outcome, references, standing, training
 from reasoner_operator.plan.compute import resolve
 from reasoner_operator.plan.job import Work
 from reasoner_operator.seen import Plan, Seen
@@ -31,7 +31,7 @@ _KEPT = (*_COUNTS, *_FIGURES, "rewardText", "lastCheckpoint", "artifacts", "line
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     """Wait for dataset and verifier, make the training Job, say how it stands."""
     spec = GRPORunSpec.model_validate(seen.obj["spec"])
-    if outcome.is_over(seen):
+    if standing.is_over(seen):
         return outcome.finished(seen)
     if seen.job is None:
         dataset = references.dataset_of(seen, spec.dataset, "dataset")
@@ -42,7 +42,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         if isinstance(verifier, references.Waiting | references.Broken):
             return outcome.waiting(seen, verifier, keys, now)
         return outcome.start(seen, work(seen, spec, _Inputs(dataset, verifier), settings), now)
-    found = outcome.observe(seen, 1)
+    found = standing.observe(seen, 1)
     return Plan(
         status=_status(seen, found, now),
         patch=outcome.adjustments(seen, spec.suspend, spec.scheduling),
@@ -84,7 +84,7 @@ def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> 
     )
 
 
-def _status(seen: Seen, found: outcome.Outcome, now: datetime) -> dict[str, Any]:
+def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any]:
     old = seen.obj.get("status", {})
     status = {key: old[key] for key in _KEPT if key in old}
     if (report := found.report) is not None:

@@ -10,7 +10,7 @@ from reasoner_api.status import Artifact
 from reasoner_api.task import InputArtifact, VerifierTask
 from reasoner_api.verifier import VerifierTrainingSpec, VerifierWork
 from reasoner_operator import naming
-from reasoner_operator.plan import outcome, references, serving, training
+from reasoner_operator.plan import outcome, references, serving, standing, training
 from reasoner_operator.plan.compute import resolve
 from reasoner_operator.plan.job import Work
 from reasoner_operator.plan.pods import trouble
@@ -22,12 +22,12 @@ from reasoner_operator.status import State, notes, rounded
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     """Make the training Job, say how it stands, and once it has succeeded serve what it made."""
     spec = VerifierTrainingSpec.model_validate(seen.obj["spec"])
-    if seen.job is None and not outcome.is_over(seen):
+    if seen.job is None and not standing.is_over(seen):
         dataset = references.dataset_of(seen, spec.dataset, "verifierData")
         if not isinstance(dataset, InputArtifact):
             return outcome.waiting(seen, dataset, references.keys(spec, seen.namespace), now)
         return outcome.start(seen, work(seen, spec, dataset, settings), now)
-    found = outcome.observe(seen, 1) if seen.job is not None else _remembered(seen)
+    found = standing.observe(seen, 1) if seen.job is not None else _remembered(seen)
     model = _model(seen, found)
     agreement = _agreement(seen, found)
     served: tuple[Object, ...] = ()
@@ -73,12 +73,12 @@ class _Trained:
 
     model: Artifact
     agreement: float | None
-    found: outcome.Outcome
+    found: standing.Outcome
 
 
 def _serve(
     seen: Seen, spec: VerifierTrainingSpec, trained: _Trained, settings: Settings
-) -> tuple[outcome.Outcome, tuple[Object, ...]]:
+) -> tuple[standing.Outcome, tuple[Object, ...]]:
     """The outcome after serving is taken into account, and what serving needs."""
     report = trained.found.report
     if not spec.serving.enabled:
@@ -87,14 +87,14 @@ def _serve(
     if wanted is not None and (trained.agreement is None or trained.agreement < wanted):
         measured = "was not measured" if trained.agreement is None else f"is {trained.agreement:.4f}"
         message = f"held-out agreement {measured}, below evaluation.minAgreement {wanted}: published but not served"
-        return outcome.Outcome(State("Failed", "AgreementTooLow", message), report), ()
+        return standing.Outcome(State("Failed", "AgreementTooLow", message), report), ()
     served = serving.manifests(seen, spec.serving, spec.storage, trained.model, settings)
     if _rolled_out(seen, spec.serving.replicas):
         return trained.found, served
     if found := trouble(seen.servers):
-        return outcome.Outcome(State("Deploying", *found, trouble=True), report), served
+        return standing.Outcome(State("Deploying", *found, trouble=True), report), served
     message = f"{_ready_replicas(seen)} of {spec.serving.replicas} replicas of the verifier are ready"
-    return outcome.Outcome(State("Deploying", "Deploying", message), report), served
+    return standing.Outcome(State("Deploying", "Deploying", message), report), served
 
 
 def _ready_replicas(seen: Seen) -> int:
@@ -112,25 +112,25 @@ def _rolled_out(seen: Seen, replicas: int) -> bool:
     return bool(observed and status.get("readyReplicas", 0) - old >= replicas)
 
 
-def _remembered(seen: Seen) -> outcome.Outcome:
+def _remembered(seen: Seen) -> standing.Outcome:
     """The outcome of a run whose Job is gone, from the status."""
     status = seen.obj["status"]
     by_type = {item["type"]: item for item in status.get("conditions", [])}
     ready = by_type.get("Ready", {})
     if status.get("artifacts", {}).get("model"):
         said = ready.get("message") if ready.get("reason") == "Succeeded" else None
-        return outcome.Outcome(State("Succeeded", "Succeeded", said or "the run has succeeded"))
-    return outcome.Outcome(State("Failed", ready.get("reason", "Failed"), ready.get("message", "")))
+        return standing.Outcome(State("Succeeded", "Succeeded", said or "the run has succeeded"))
+    return standing.Outcome(State("Failed", ready.get("reason", "Failed"), ready.get("message", "")))
 
 
-def _model(seen: Seen, found: outcome.Outcome) -> Artifact | None:
+def _model(seen: Seen, found: standing.Outcome) -> Artifact | None:
     if found.report and "model" in found.report.artifacts:
         return found.report.artifacts["model"]
     old = seen.obj.get("status", {}).get("artifacts", {}).get("model")
     return Artifact.model_validate(old) if old else None
 
 
-def _agreement(seen: Seen, found: outcome.Outcome) -> float | None:
+def _agreement(seen: Seen, found: standing.Outcome) -> float | None:
     if found.report and "agreement" in found.report.metrics:
         return rounded(found.report.metrics["agreement"])
     old = seen.obj.get("status", {}).get("agreement")
@@ -146,7 +146,7 @@ def _not_served(seen: Seen) -> tuple[Target, ...]:
     return tuple(targets)
 
 
-def _status(seen: Seen, found: outcome.Outcome, model: Artifact | None, served: bool, now: datetime) -> dict[str, Any]:
+def _status(seen: Seen, found: standing.Outcome, model: Artifact | None, served: bool, now: datetime) -> dict[str, Any]:
     old = seen.obj.get("status", {})
     status = {key: old[key] for key in ("step", "maxSteps", "loss") if key in old}
     if found.report is not None:
