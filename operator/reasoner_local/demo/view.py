@@ -37,14 +37,14 @@ def is_stuck(obj: Obj) -> bool:
 def live(objects: list[Obj], events: list[str], seconds: float) -> RenderableType:
     """The picture of one moment: a row an object, the latest events below."""
     table = Table(expand=True, box=None, pad_edge=False)
-    for name, ratio in (("", 3), ("phase", 2), ("", 3), ("progress", 6), ("figures", 5)):
+    for name, ratio in (("", 8), ("phase", 4), ("", 4), ("progress", 14), ("figures", 14)):
         table.add_column(name, ratio=ratio, no_wrap=True, overflow="ellipsis")
     for obj in objects:
         status = obj.get("status", {})
         phase = status.get("phase", "Pending")
         progress = status.get("progress", {})
         table.add_row(
-            Text(f"{obj['kind']}/{obj['metadata']['name']}", style="bold"),
+            Text(obj["kind"], style="bold"),
             Text(phase, style=COLOURS.get(phase, "")),
             ProgressBar(total=100, completed=progress.get("percent", 0)),
             progress.get("display") or condition(obj, "Ready").get("message", ""),
@@ -67,10 +67,10 @@ def figures(obj: Obj) -> str:
     status = obj.get("status", {})
     if obj["kind"] == "CurationJob":
         stages = status.get("stages", [])
-        funnel = " → ".join(str(stage["out"]) for stage in stages)
         usage = status.get("usage", {})
-        asked = f", {usage['requests']} requests, ${usage['costUSD']:.3f}" if usage.get("requests") else ""
-        return f"rows {funnel}{asked}" if funnel else ""
+        parts = [f"{stages[0]['in']} → {stages[-1]['out']} rows"] if stages else []
+        parts += [f"{usage['requests']} requests", f"${usage['costUSD']:.3f}"] if usage.get("requests") else []
+        return ", ".join(parts)
     if obj["kind"] == "VerifierTraining":
         parts = [f"step {status['step']}/{status['maxSteps']}"] if "maxSteps" in status else []
         parts += [f"loss {status['loss']:.3f}"] if "loss" in status else []
