@@ -62,12 +62,19 @@ class Demo:
             Client(cluster.url, TOKEN) as client,
         ):
             self._say(f"logs are in {cluster.logs_dir}; KUBECONFIG={cluster.kubeconfig}")
-            self._say("making the tiny stand-in models and their questions")
-            await self._run(cluster, *seed.command())
-            self._say("applying the three samples at once")
-            await self._apply(client)
-            objects = await self._watch(client)
-            await self._summarise(cluster, client, objects)
+            try:
+                await self._steps(cluster, client)
+            except asyncio.CancelledError:
+                self._say("stopping the pods and the cluster")
+                raise
+
+    async def _steps(self, cluster: LocalCluster, client: Client) -> None:
+        self._say("making the tiny stand-in models and their questions")
+        await self._run(cluster, *seed.command())
+        self._say("applying the three samples at once")
+        await self._apply(client)
+        objects = await self._watch(client)
+        await self._summarise(cluster, client, objects)
 
     def _say(self, text: str) -> None:
         self.console.print(f"[dim]{time.monotonic() - self.started:6.1f} s[/dim]  {text}")
