@@ -180,7 +180,7 @@ CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
     ),
     "a pod that was killed shows while the Job tries again": (
         seen("GRPORun", job=job(), pods=(killed_pod(),)),
-        ("Pending", "False", "True", "False", "Retrying"),
+        ("Pending", "False", "True", "False", "PodFailed"),
     ),
     "shards that have ended are followed by others": (
         seen("CurationJob", job=job(), pods=(pod("demo-0", TRAINED, phase="Succeeded"),)),
@@ -313,6 +313,14 @@ def test_a_job_may_go_only_when_its_end_is_noted() -> None:
     assert (second.patch, second.requeue_after) == ((Patch("batch/v1", "Job", "demo-work-12345678", body),), None)
 
 
+@pytest.mark.parametrize(("ended", "left"), [("Complete", TRAINED), ("Failed", BAD_CONFIG)])
+def test_what_was_said_of_the_end_stays_when_the_pods_go(ended: str, left: RunReport) -> None:
+    gone = job(ended, reason="PodFailurePolicy")
+    first = plan(seen("GRPORun", job=gone, pods=(pod("demo-0", left),)), SETTINGS, NOW)
+    later = plan(seen("GRPORun", job=gone, status=first.status), SETTINGS, NOW)
+    assert (later.status, later.notes) == (first.status, ())
+
+
 def test_an_edit_of_a_run_that_is_over_is_noted() -> None:
     done = plan(seen("CurationJob", job=job("Complete"), pods=(pod("demo-0", TRAINED),)), SETTINGS, NOW)
     edited = seen("CurationJob", {"suspend": True}, status=done.status)
@@ -327,7 +335,7 @@ def test_an_edit_of_a_run_that_is_over_is_noted() -> None:
     ("case", "says"),
     [
         (seen("GRPORun", job=job("Failed", reason="BackoffLimitExceeded"), pods=(killed_pod(),)), "why: pod demo-0: "),
-        (seen("GRPORun", job=job(), pods=(killed_pod(),)), "main OOMKilled (exit code 137); the Job will try again"),
+        (seen("GRPORun", job=job(), pods=(killed_pod(),)), "main OOMKilled (exit code 137); the Job tries again"),
         (
             seen("VerifierTraining", **TRAINING, deployment=deployment(0), servers=(running_pod(LOST_SERVER),)),
             "pod server-0: main Error (exit code 1): CUDA out of memory",

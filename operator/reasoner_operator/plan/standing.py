@@ -45,7 +45,7 @@ def observe(seen: Seen, parts: int) -> Outcome:
             return Outcome(State("Succeeded", "Succeeded", report.message or "the run has succeeded"), report)
         if seen.obj.get("status", {}).get("artifacts"):
             # The pods are gone (their node, perhaps), but what they published was noted before.
-            return Outcome(State("Succeeded", "Succeeded", "the run has succeeded"))
+            return Outcome(_noted(seen, "Succeeded") or State("Succeeded", "Succeeded", "the run has succeeded"))
         return Outcome(State("Failed", "ReportMissing", _report_missing(seen)), report)
     if failed := condition(seen.job, "Failed"):
         return Outcome(_failed(seen, failed, report), report)
@@ -66,8 +66,19 @@ def _failed(seen: Seen, failed: Object, report: RunReport | None) -> State:
     reason, message = failed.get("reason") or "Failed", failed.get("message", "")
     if report is not None and report.state == "Failed":
         return State("Failed", report.reason or reason, report.message or message)
-    cause = last_failure(seen.pods)
-    return State("Failed", reason, f"{message}: {cause}" if cause else message)
+    if cause := last_failure(seen.pods):
+        return State("Failed", reason, f"{message}: {cause}")
+    # Pods go before their Job does; what they said was noted.
+    return _noted(seen, "Failed") or State("Failed", reason, message)
+
+
+def _noted(seen: Seen, phase: str) -> State | None:
+    """How the run ended by its status, if it says that it ended so."""
+    status = seen.obj.get("status", {})
+    for item in status.get("conditions", []):
+        if item["type"] == "Ready" and status.get("phase") == phase:
+            return State(phase, item["reason"], item["message"])
+    return None
 
 
 def _paused(seen: Seen) -> State:
@@ -86,7 +97,9 @@ def _under_way(seen: Seen, report: RunReport | None) -> State:
     if "Running" in phases or phases == {"Succeeded"}:
         return State("Running", "Running", (report.message if report else "") or "the run is under way")
     if "Pending" not in phases and (cause := last_failure(seen.pods)):
-        return State(phase, "Retrying", f"{cause}; the Job will try again", trouble=True)
+        return State(
+            phase, "PodFailed", f"{cause}; the Job tries again if scheduling.maxRestarts lets it", trouble=True
+        )
     return State(phase, "PodsPending", f"waiting for the pods of Job {_name(seen.job)} to start")
 
 
