@@ -25,7 +25,7 @@ check: $(VENV)/.done ## Lint, types, import contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m reasoner_api.generate --check
 
-generate: $(VENV)/.done ## Write CRDs and the chart's copy from the models
+generate: $(VENV)/.done ## Write CRDs, the chart's copy and the API reference from the models
 	$(BIN)/python -m reasoner_api.generate
 
 format: $(VENV)/.done ## Format the code

@@ -10,13 +10,14 @@ from pathlib import Path
 import yaml
 
 from reasoner_api.crd import KINDS, custom_resource_definition
+from reasoner_api.reference import reference
 
 HEADER = "# Generated from crds/reasoner_api by `make generate`; edit the models, not this file.\n"
 
 
 def rendered(root: Path) -> dict[Path, str]:
     """Every generated file of a checkout and what it must hold."""
-    files: dict[Path, str] = {}
+    files = {root / "crds" / "README.md": reference()}
     for kind in KINDS.values():
         text = HEADER + yaml.safe_dump(custom_resource_definition(kind), sort_keys=False, width=110, allow_unicode=True)
         name = f"{kind.plural}.reasoner.dev.yaml"
