@@ -30,7 +30,8 @@ def _kind(kind: Kind) -> Iterator[str]:
         yield "|---|---|---|---|"
         for path, node, required in _fields(schema["properties"][part], part):
             default = "required" if required else _default(node)
-            yield f"| `{path}` | {_type(node)} | {default} | {node.get('description', '').replace('|', chr(92) + '|')} |"
+            text = node.get("description", "").replace("|", "\\|")
+            yield f"| `{path}` | {_type(node)} | {default} | {text} |"
         yield ""
         if rules := [rule["message"] for rule in _rules(schema["properties"][part])]:
             yield "Rules: " + "; ".join(rules) + ".\n"
