@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import client, config
+from kubernetes.aio.client.api_client import RequestSerialized
 from pydantic import ValidationError
 
 from reasoner_api.report import RunReport
@@ -36,6 +38,11 @@ PLURALS = {
 }
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+#: Objects without spec and status, where the server knows how.
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+#: Seconds after which a watch is begun anew.
+WATCH_SECONDS = 300
 #: Seconds for one answer of the API server, and of a pod's `/progress`.
 API_TIMEOUT = 30
 PROGRESS_TIMEOUT = 3
@@ -101,6 +108,8 @@ class Cluster:
             loader = await config.load_kube_config(path, client_configuration=configuration)
             # Tokens of credential plugins live for minutes; for other kubeconfigs this ends at once.
             self._refreshing = asyncio.create_task(config.refresh_token(loader, configuration))
+        # Unlimited: watches hold connections, and the queue's workers are few.
+        configuration.connection_pool_maxsize = 0
         self._api = client.ApiClient(configuration)
         self._pods = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROGRESS_TIMEOUT))
         return self
@@ -142,6 +151,38 @@ class Cluster:
         found = _checked(status, body)
         # A list's items come without the type that an object alone carries.
         return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"]]
+
+    async def metadata(self, path: str, selector: str) -> AsyncIterator[Object]:
+        """Metadata of every object of a collection that the label selector matches, then of each that changes or
+        goes. Ends when the API server ends the watch, after minutes: then ask again.
+
+        Raises:
+            ApiError: it cannot be watched, or no longer from where it was.
+        """
+        status, body = await self._request("GET", path, [("labelSelector", selector)], accept=METADATA_LIST)
+        listed = _checked(status, body)
+        for item in listed["items"]:
+            yield item["metadata"]
+        query = [
+            ("labelSelector", selector),
+            ("watch", "true"),
+            ("resourceVersion", listed["metadata"]["resourceVersion"]),
+            ("timeoutSeconds", str(WATCH_SECONDS)),
+        ]
+        request = await self._serialized("GET", path, query, None, METADATA)
+        try:
+            # The API server ends it in time; if it cannot any more, we do.
+            answer = await self._api.call_api(*request, _request_timeout=WATCH_SECONDS + API_TIMEOUT)
+            async with answer.response as response:
+                if response.status >= 300:
+                    _checked(response.status, await response.read())
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise Unavailable(f"watching {path}: {event['object'].get('message')}")
+                    yield event["object"]["metadata"]
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"watching {path}: {str(error) or type(error).__name__}") from error
 
     async def apply(self, manifest: Object) -> Object:
         """Server-side apply under our field manager."""
@@ -237,23 +278,29 @@ class Cluster:
         path: str,
         query: list[tuple[str, str]] | None = None,
         content: tuple[str, Object] | None = None,
+        accept: str = "application/json",
     ) -> tuple[int, bytes]:
-        headers = {"Accept": "application/json"}
-        if content is not None:
-            headers["Content-Type"] = content[0]
-        request = await self._api.param_serialize(
-            method,
-            path,
-            query_params=query or [],
-            header_params=headers,
-            body=content[1] if content else None,
-            auth_settings=["BearerToken"],
-        )
+        request = await self._serialized(method, path, query or [], content, accept)
         try:
             response = await self._api.call_api(*request, _request_timeout=API_TIMEOUT)
             return response.status, await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"{method} {path}: {str(error) or type(error).__name__}") from error
+
+    async def _serialized(
+        self, method: str, path: str, query: list[tuple[str, str]], content: tuple[str, Object] | None, accept: str
+    ) -> RequestSerialized:
+        headers = {"Accept": accept}
+        if content is not None:
+            headers["Content-Type"] = content[0]
+        return await self._api.param_serialize(
+            method,
+            path,
+            query_params=query,
+            header_params=headers,
+            body=content[1] if content else None,
+            auth_settings=["BearerToken"],
+        )
 
 
 def _path(api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:

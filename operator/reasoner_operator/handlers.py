@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,18 +11,17 @@ import kopf
 from reasoner_api import GROUP, VERSION
 from reasoner_api.crd import KINDS
 from reasoner_operator.cluster import Connection
-from reasoner_operator.naming import LABEL_KIND, LABEL_MANAGED_BY, LABEL_NAME, MANAGER
 from reasoner_operator.seen import Key
 from reasoner_operator.status import is_up_to_date
 
-#: Children whose events concern their parent.
+#: Children whose events concern their parent (`children` watches them).
 CHILDREN = (("batch", "v1", "jobs"), ("", "v1", "pods"), ("apps", "v1", "deployments"))
 
 
 def register(
     registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None], connect: Callable[[], Awaitable[Connection]]
 ) -> None:
-    """Watch the three kinds and their children; `enqueue` is called with the key that an event concerns. `connect`
+    """Watch the three kinds; `enqueue` is called with the key that an event concerns. `connect`
     lends kopf the client's own way to the API server, so that a kubeconfig works for both or for neither.
 
     Only raw events are handled: they need neither finalizers nor annotations, and an object can be deleted while
@@ -39,12 +38,3 @@ def register(
         def changed(type: str | None, body: kopf.Body, **_: Any) -> None:
             if type != "MODIFIED" or not is_up_to_date(body):
                 enqueue(Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]))
-
-    for group, version, plural in CHILDREN:
-
-        @kopf.on.event(
-            group, version, plural, labels={LABEL_MANAGED_BY: MANAGER}, registry=registry, id=f"{plural}-changed"
-        )
-        def child_changed(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
-            if namespace and labels.get(LABEL_KIND) in KINDS and LABEL_NAME in labels:
-                enqueue(Key(labels[LABEL_KIND], namespace, labels[LABEL_NAME]))

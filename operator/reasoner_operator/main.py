@@ -12,6 +12,7 @@ import kopf
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_operator import handlers
+from reasoner_operator.children import watch_children
 from reasoner_operator.cluster import Access, ApiError, Cluster
 from reasoner_operator.naming import MANAGER
 from reasoner_operator.queue import Queue
@@ -50,6 +51,7 @@ async def operate(options: Options) -> None:
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(queue.run()),
+                group.create_task(watch_children(cluster, handlers.CHILDREN, options.namespaces, queue.add)),
                 group.create_task(_resync(reconciler, queue, options)),
             ]
             await _watch(cluster, queue, options, stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from reasoner_api.report import RunReport
 from reasoner_api.status import Artifact
 from reasoner_local.apiserver import ApiServer
 from reasoner_operator import reconcile
+from reasoner_operator.children import watch_children
 from reasoner_operator.cluster import Access, Cluster, Refused, Unavailable
+from reasoner_operator.handlers import CHILDREN
 from reasoner_operator.plan import plan
 from reasoner_operator.reconcile import Reconciler
 from reasoner_operator.seen import Key, Patch, Target
@@ -351,3 +354,35 @@ async def test_the_job_is_read_before_its_pods(world: World, monkeypatch: pytest
     monkeypatch.setattr(world.cluster, "find", recorded)
     await world.reconciler.reconcile(key)
     assert "Pod" in done
+
+
+async def test_a_childs_parent_is_told_of_it_and_of_nobody_elses(world: World) -> None:
+    key = await world.create("CurationJob")
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs", "namespace": "default"}}
+    await world.cluster.apply(theirs)
+    told: asyncio.Queue[Key] = asyncio.Queue()
+    watched = (("batch", "v1", "jobs"), ("", "v1", "configmaps"))
+    task = asyncio.create_task(watch_children(world.cluster, watched, (), told.put_nowait))
+    try:
+        await world.reconciler.reconcile(key)
+        # The Job's and the ConfigMap's making, and the Job's going.
+        assert {await told.get(), await told.get()} == {key}
+        (job,) = await world.jobs()
+        await world.cluster.delete("default", Target("batch/v1", "Job", job["metadata"]["name"]))
+        assert await told.get() == key
+        assert told.empty()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_children_that_are_there_already_are_told_of(world: World) -> None:
+    key = await world.create("CurationJob")
+    await world.reconciler.reconcile(key)
+    told: asyncio.Queue[Key] = asyncio.Queue()
+    task = asyncio.create_task(watch_children(world.cluster, CHILDREN, ("default",), told.put_nowait))
+    try:
+        assert await told.get() == key
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -89,12 +89,12 @@ def _unfinished(key: Key, other: Object | None) -> Waiting | Broken | None:
         return Waiting(key, "ReferenceNotFound", f"waiting for {key.kind} {key.name!r}, which does not exist yet")
     status = other.get("status", {})
     by_type = {item["type"]: item for item in status.get("conditions", [])}
-    if not is_up_to_date(other):
+    if by_type.get("Ready", {}).get("status") == "True":
+        if is_up_to_date(other):
+            return None
         # For example a verifier that was Ready without being served, and has just been told to serve.
         message = f"waiting for {key.kind} {key.name!r}, whose status does not speak of its present spec yet"
         return Waiting(key, "ReferenceNotReady", message)
-    if by_type.get("Ready", {}).get("status") == "True":
-        return None
     if status.get("phase") == "Failed":
         reason = by_type.get("Ready", {}).get("message", "")
         return Broken(key, "ReferenceFailed", f"{key.kind} {key.name!r} has failed: {reason}")
