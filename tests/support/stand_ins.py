@@ -16,9 +16,9 @@ from reasoner_api.report import RunReport
 
 
 def publish(folder: Path) -> None:
-    """The four stand-ins below a folder; the policy base all but untrained."""
+    """The four stand-ins below a folder; the policy base barely trained."""
     output = folder.as_uri()
-    command = [sys.executable, "-m", "reasoner_workloads.tiny", "--output", output, "--steps", "2"]
+    command = [sys.executable, "-m", "reasoner_workloads.tiny", "--output", output, "--steps", "40"]
     subprocess.run(command, check=True, env=environment(), capture_output=True, timeout=120)
 
 
@@ -117,7 +117,7 @@ def grpo_task(seeds: Path, output: Path, **grpo: Any) -> dict[str, Any]:
                 "perDeviceTrainBatchSize": 8,
                 "gradientAccumulationSteps": 1,
                 "stepsPerGeneration": 1,
-                "maxCompletionLength": 8,
+                "maxCompletionLength": 24,
                 "bf16": False,
                 "gradientCheckpointing": False,
                 **grpo,

@@ -5,12 +5,37 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
+from aiohttp import web
 
 from reasoner_workloads.common.artifact import verify
+from support.http_server import serving
 from support.stand_ins import Pod, grpo_task
+
+
+@contextmanager
+def verifier(status: int) -> Iterator[dict[str, Any]]:
+    """A task's `verifier`: a server that passes what equals the truth, or refuses."""
+
+    async def complete(request: web.Request) -> web.Response:
+        truth, answer = (await request.json())["prompt"].split("|")[1:]
+        text = "PASS" if truth == answer else "FAIL"
+        return web.json_response({"choices": [{"text": text}]} if status == 200 else {}, status=status)
+
+    app = web.Application()
+    app.router.add_post("/v1/completions", complete)
+    with serving(app) as url:
+        yield {
+            "endpoint": f"{url}/v1",
+            "model": "verifier",
+            "prompt": {"template": "{question}|{ground_truth}|{student_answer}", "passMarker": "PASS"},
+            "digest": f"sha256:{'0' * 64}",
+        }
 
 
 def test_measured_trained_published_and_resumed_without_measuring_again(seeds: Path, tmp_path: Path) -> None:
@@ -50,27 +75,44 @@ def test_measured_trained_published_and_resumed_without_measuring_again(seeds: P
 
 def test_sigterm_ends_at_a_point_that_the_next_pod_resumes_from(seeds: Path, tmp_path: Path) -> None:
     # Four optimizer steps learn from one generation: only between generations may a run be cut.
-    task = grpo_task(seeds, tmp_path / "out", maxSteps=40, stepsPerGeneration=4, perDeviceTrainBatchSize=4)
-    task["work"]["checkpoint"]["everySteps"] = 40
-    pod = Pod("grpo", task, tmp_path / "pod")
-    process = pod.start()
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "'grad_norm'" in line:
-            break
-    process.send_signal(signal.SIGTERM)
-    code, report, log = pod.wait(process)
-    assert (code, report.reason) == (143, "Terminated"), log
-    assert report.last_checkpoint is not None
-    stopped = report.last_checkpoint.step
-    assert stopped % 4 == 0
-    code, report, log = pod.run()
-    assert (code, report.metrics["step"]) == (0, 40), log
+    task = grpo_task(seeds, tmp_path / "out", maxSteps=16, stepsPerGeneration=4, perDeviceTrainBatchSize=4)
+    task["work"]["checkpoint"]["everySteps"] = 16
+    with verifier(status=200) as endpoint:
+        pod = Pod("grpo", task | {"verifier": endpoint}, tmp_path / "pod")
+        process = pod.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "'grad_norm'" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        code, report, log = pod.wait(process)
+        assert (code, report.reason) == (143, "Terminated"), log
+        assert report.last_checkpoint is not None
+        stopped = report.last_checkpoint.step
+        assert stopped % 4 == 0
+        code, report, log = pod.run()
+    assert (code, report.metrics["step"]) == (0, 16), log
     assert f"resuming after step {stopped}" in log
+    assert report.lineage is not None
+    assert report.lineage.verifier == endpoint["digest"]
 
 
-def test_checkpoints_that_could_not_be_resumed_from_are_refused(seeds: Path, tmp_path: Path) -> None:
-    task = grpo_task(seeds, tmp_path / "out", stepsPerGeneration=4)
+def test_a_verifier_that_refuses_fails_the_run_and_no_reward_is_made_up(seeds: Path, tmp_path: Path) -> None:
+    with verifier(status=404) as endpoint:
+        task = grpo_task(seeds, tmp_path / "out") | {"verifier": endpoint}
+        code, report, log = Pod("grpo", task, tmp_path / "pod").run()
+    assert (code, report.reason) == (1, "VerifierUnavailable"), log
+    assert "404" in report.message
+    assert "reward" not in report.metrics
+
+
+def test_two_processes_train_together_and_one_reports_for_both(seeds: Path, tmp_path: Path) -> None:
+    task = grpo_task(seeds, tmp_path / "out", maxSteps=2) | {"topology": {"processesPerNode": 2}}
     code, report, log = Pod("grpo", task, tmp_path / "pod").run()
-    assert (code, report.reason) == (2, "BadConfig"), log
-    assert report.message.startswith("checkpoint.everySteps: 2 must be a multiple of 4")
+    assert (code, report.state, report.complete) == (0, "Succeeded", True), log
+    assert report.metrics["step"] == 2
+    model = Path(report.artifacts["model"].uri.removeprefix("file://"))
+    kept = {path.name for path in (model.parent / "completions").iterdir()}
+    assert {f"train-step-{step:08d}-rank-{rank:04d}.parquet" for step in range(2) for rank in range(2)} <= kept
+    checkpoint = model.parent / "checkpoints" / "step-00000002"
+    assert {"rng_state_0.pth", "rng_state_1.pth", "manifest.json"} <= {path.name for path in checkpoint.iterdir()}

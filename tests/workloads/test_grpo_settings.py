@@ -11,13 +11,19 @@ import pytest
 SETTINGS = """
 import importlib.util, json, sys
 from pathlib import Path
-from reasoner_api.grpo import GRPOWork
+from reasoner_api.grpo import CheckpointSettings, GRPOWork
+from reasoner_workloads.common.run import ConfigError
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: sys if name == "vllm" else find(name, *a)
 from reasoner_workloads.grpo.settings import arguments, resumable_every
-config = arguments(GRPOWork.model_validate(json.loads(sys.argv[1])), Path("/tmp/none"))
+work = GRPOWork.model_validate(json.loads(sys.argv[1]))
+config = arguments(work, Path("/tmp/none"))
 found = {name: getattr(config, name) for name in json.loads(sys.argv[2])}
 print(json.dumps(found | {"every": resumable_every(config)}))
+try:
+    arguments(work.model_copy(update={"checkpoint": CheckpointSettings(every_steps=81)}), Path("/tmp/none"))
+except ConfigError as error:
+    print(error)
 """
 
 
@@ -52,8 +58,10 @@ def test_the_defaults_are_the_papers() -> None:
     # bf16 is checked against the device when the configuration is made.
     work = {"baseModel": "Qwen/Qwen2.5-7B", "storage": {"uri": "s3://b/p"}, "grpo": {"bf16": False}}
     command = [sys.executable, "-c", SETTINGS, json.dumps(work), json.dumps(list(expected))]
-    found = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.splitlines()[-1]
+    found, refused = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-2:]
     assert json.loads(found) == {**expected, "every": 4}
+    # Within a generation the trainer's buffered completions are lost: a run could not go on as it was.
+    assert refused.startswith("checkpoint.everySteps: 81 must be a multiple of 4")
 
 
 @pytest.mark.parametrize(
