@@ -150,7 +150,7 @@ class Cluster:
         status, body = await self._request("GET", _path(api_version, kind, namespace), query)
         found = _checked(status, body)
         # A list's items come without the type that an object alone carries.
-        return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"]]
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"] or []]
 
     async def metadata(self, path: str, selector: str) -> AsyncIterator[Object]:
         """Metadata of every object of a collection that the label selector matches, then of each that changes or
@@ -161,7 +161,8 @@ class Cluster:
         """
         status, body = await self._request("GET", path, [("labelSelector", selector)], accept=METADATA_LIST)
         listed = _checked(status, body)
-        for item in listed["items"]:
+        # Go writes an empty list of metadata as null.
+        for item in listed["items"] or []:
             yield item["metadata"]
         query = [
             ("labelSelector", selector),
