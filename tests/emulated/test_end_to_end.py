@@ -26,7 +26,7 @@ from support.local import condition, eventually, true
 RESOURCES = {kind.name: Resource("reasoner.dev", "v1alpha1", kind.plural, kind.name) for kind in KINDS.values()}
 CHILDREN = (JOBS, PODS, CONFIGMAPS, SERVICES, DEPLOYMENTS)
 #: Seconds within which the three runs must end, on two busy cores.
-LIMIT = 240
+LIMIT = 420
 
 #: What is changed in the samples: few steps, and no gate that a verifier of few steps could not pass.
 SHORT: dict[str, dict[str, Any]] = {
@@ -130,6 +130,7 @@ def samples(root: Path) -> list[Obj]:
     return found
 
 
+@pytest.mark.timeout(600)
 async def test_the_samples_succeed_though_the_operator_is_killed_again_and_again(world: World, root: Path) -> None:
     manifests = samples(root)
     for manifest in manifests:
