@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedTokenizerBase
 from trl import GRPOTrainer
 
 from reasoner_api.grpo import Lineage
 from reasoner_api.status import Progress
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Run
-from reasoner_workloads.common.store import Missing
 from reasoner_workloads.grpo import data
+from reasoner_workloads.grpo.measure import Baseline, MeasuringWatch
 from reasoner_workloads.grpo.reward import Tokens
 from reasoner_workloads.grpo.rules_judge import Rules
 from reasoner_workloads.grpo.scoring import Record, Scorer
 from reasoner_workloads.grpo.settings import arguments, resumable_every
 from reasoner_workloads.grpo.verifier_client import Judge, VerifierClient
 from reasoner_workloads.training import launch, model
-from reasoner_workloads.training.callbacks import Watch, listen, train
+from reasoner_workloads.training.callbacks import listen, train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
@@ -43,7 +41,6 @@ LOGGED = {
 }
 #: The part of the run's progress that is training.
 TRAINED = (0.03, 0.97)
-BASELINE = "baseline.json"
 
 
 def train_policy(this: Run[GRPOTask]) -> None:
@@ -58,7 +55,6 @@ class _Training:
     def __init__(self, this: Run[GRPOTask], folder: Path) -> None:
         self.this, self.work, self.folder = this, this.task.work, folder
         self.world = World()
-        self.store = this.store
         self.checkpoints = Checkpoints.of(this, self.work.checkpoint.keep, self.world)
 
     def run(self) -> None:
@@ -74,9 +70,10 @@ class _Training:
         policy, tokenizer = model.load(base, bf16=False)
         tokens = tokens_of(tokenizer)
         questions = data.read(dataset, work.grpo, work.evaluation, tokens.count)
-        scorer = Scorer(self._open_judge, work.reward, tokens, Record(self.store, "completions", self.world.rank))
-        before = self._baseline()
-        config.eval_on_start = before is None and bool(questions.test)
+        baseline = Baseline(this.store)
+        before = baseline.read()
+        config.eval_on_start = bool(questions.test) and not before
+        scorer = Scorer(self._open_judge, work.reward, tokens, Record(this.store, "completions", self.world.rank))
         trainer = GRPOTrainer(
             model=policy,
             reward_funcs=scorer,
@@ -85,43 +82,40 @@ class _Training:
             eval_dataset=Dataset.from_list(questions.test) if questions.test else None,
             processing_class=tokenizer,
         )
-        watch = _Watch(this, self.checkpoints, listen(this), LOGGED, every=resumable_every(config), span=TRAINED)
-        watch.measured, watch.remember = before or {}, self._remember
-        watch.measures = bool(questions.test)
+        watch = MeasuringWatch(
+            this, self.checkpoints, listen(this), LOGGED, every=resumable_every(config), span=TRAINED,
+            baseline=baseline if questions.test else None, measured=before,
+        )  # fmt: skip
         self._train(trainer, watch)
         made = self.folder / "model"
         model.save(trainer, made)
         if self.world.main:
-            figures = {**this.reporter.report.metrics, "questions_too_long": float(questions.too_long)}
+            figures = {
+                **this.reporter.report.metrics,
+                **watch.measured,
+                "questions_too_long": float(questions.too_long),
+            }
             publish_model(this, self._made(made, figures, lineage))
             this.reporter.advance(1.0, "published")
-        asyncio.run_coroutine_threadsafe(scorer.close(), trainer.async_loop).result()
-        self.world.barrier()
-        if not config.use_vllm:
-            trainer.accelerator.end_training()
+        self._leave(trainer, scorer)
 
-    def _train(self, trainer: GRPOTrainer, watch: _Watch) -> None:
-        step = self.checkpoints.restore(Path(trainer.args.output_dir))
-        train(trainer, watch, step)
-        if watch.measures and "reward_after" not in watch.measured:
+    def _train(self, trainer: GRPOTrainer, watch: MeasuringWatch) -> None:
+        train(trainer, watch, self.checkpoints.restore(Path(str(trainer.args.output_dir))))
+        if watch.unmeasured:
             # The last step was done by a pod that ended before it could measure.
             trainer.evaluate()
+
+    def _leave(self, trainer: GRPOTrainer, scorer: Scorer) -> None:
+        """End together: a process that leaves early takes the others' group with it."""
+        asyncio.run_coroutine_threadsafe(scorer.close(), trainer.async_loop).result()
+        self.world.barrier()
+        if not trainer.args.use_vllm:  # a colocated vLLM ends the group itself
+            trainer.accelerator.end_training()
 
     def _open_judge(self) -> Judge:
         if self.this.task.verifier is None:
             return Rules()
         return VerifierClient(self.this.task.verifier, self.work.reward)
-
-    def _baseline(self) -> dict[str, float] | None:
-        """What an earlier pod measured before the first step."""
-        try:
-            return dict(json.loads(self.store.get(BASELINE)))
-        except Missing:
-            return None
-
-    def _remember(self, measured: dict[str, float]) -> None:
-        if self.world.main:
-            self.store.put_new(BASELINE, json.dumps(measured).encode())
 
     def _lineage(self, dataset: Fetched, base: Fetched) -> Lineage:
         verifier = self.this.task.verifier
@@ -147,44 +141,10 @@ class _Training:
         )
 
 
-class _Watch(Watch):
-    """Measures before the first and after the last step."""
-
-    measured: dict[str, float]
-    remember: Any
-    measures: bool
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
-    ) -> TrainerControl:
-        super().on_step_end(args, state, control, **more)
-        if state.global_step >= state.max_steps and self.measures:
-            control.should_evaluate = True
-        return control
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        when = "before" if state.global_step == 0 else "after"
-        found = {
-            f"{figure}_{when}": float((metrics or {})[f"eval_{figure}"])
-            for figure in ("reward", "accuracy", "extraction_failures")
-        }
-        if when == "before":
-            self.remember(found)
-        self.measured = {**self.measured, **found}
-        self.run.reporter.update(metrics=self.measured)
-
-
 def tokens_of(tokenizer: PreTrainedTokenizerBase) -> Tokens:
     """The tokenizer as the reward uses it."""
     encode = partial(tokenizer.encode, add_special_tokens=False)
     return Tokens(
         count=lambda text: len(encode(text)),
-        decode=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
+        decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
     )

@@ -47,7 +47,7 @@ class Patience:
 
     def pause(self, tried: int) -> float:
         """Seconds to wait after so many failures."""
-        return min(self.first_pause * 2 ** (tried - 1), self.longest_pause)
+        return min(self.first_pause * 2.0 ** (tried - 1), self.longest_pause)
 
 
 class Judge(Protocol):

@@ -11,7 +11,6 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reasoner_api.task import TaskBase
 from reasoner_workloads.common.run import Run, Terminated
 from reasoner_workloads.training.checkpoints import Checkpoints
 
@@ -35,7 +34,7 @@ class Stop:
 
 
 @dataclass
-class Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):
     """Follows one training run."""
 
     run: Run[Any]
@@ -72,11 +71,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        self.logged |= {name: float(logs[entry]) for name, entry in self.names.items() if entry in (logs or {})}
+        found = logs or {}
+        self.logged |= {name: float(found[entry]) for name, entry in self.names.items() if entry in found}
         self.run.reporter.update(metrics=self.logged)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         saved = self.checkpoints.save(folder, state.global_step)
         self.run.reporter.update(last_checkpoint=saved)
 
@@ -101,7 +101,7 @@ def train(trainer: Any, watch: Watch, step: int | None) -> None:
         raise Terminated
 
 
-def listen(run: Run[TaskBase]) -> Stop:
+def listen(run: Run[Any]) -> Stop:
     """Hear SIGTERM from here on."""
     stop = Stop()
     run.on_sigterm(stop)

@@ -111,7 +111,7 @@ class Engine:
         end = next((place for place, token in enumerate(row) if token in self._ends), None)
         finished = end is not None and end < request.max_tokens
         kept = row[: end if finished else request.max_tokens]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        text = str(self.tokenizer.decode(kept, skip_special_tokens=True))
         return Reply(text, len(request.ids), len(kept) + int(finished), finished)
 
 

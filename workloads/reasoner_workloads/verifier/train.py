@@ -73,7 +73,7 @@ class _Training:
         return Dataset.from_dict({"prompt": prompts, "completion": replies})
 
     def _train(self, trainer: SFTTrainer, stop: Stop) -> None:
-        step = self.checkpoints.restore(Path(trainer.args.output_dir))
+        step = self.checkpoints.restore(Path(str(trainer.args.output_dir)))
         watch = Watch(self.this, self.checkpoints, stop, names={"loss": "loss"}, span=(0.0, TRAINED))
         train(trainer, watch, step)
 
