@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,26 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from support.real import TEST_CLUSTER_NAMES, Real
-
-KUBECONFIG = "KUBECONFIG"
+from support.real import Real, named_cluster
 
 
 @pytest.fixture(scope="session")
 def kubeconfig() -> Path:
     """The kubeconfig, if it names a cluster that is there to be tested on."""
-    named = os.environ.get(KUBECONFIG, "").split(os.pathsep)[0]
-    if not named:
-        pytest.skip("KUBECONFIG is not set: name the kubeconfig of a test cluster")
-    path = Path(named)
-    context = str(yaml.safe_load(path.read_text()).get("current-context", ""))
-    if not any(word in context for word in TEST_CLUSTER_NAMES):
-        pytest.exit(
-            f"the context {context!r} does not look like a test cluster (no {', '.join(TEST_CLUSTER_NAMES)} in its "
-            "name): nothing was done",
-            returncode=4,
-        )
-    return path
+    return named_cluster()[0]
 
 
 @pytest.fixture

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
+import yaml
+from kubernetes import client, config
 
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
@@ -19,7 +25,37 @@ from support.objects import SPECS
 TEST_CLUSTER_NAMES = ("test", "kind", "minikube", "k3d", "local")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 PLURALS = {"ConfigMap": "configmaps", "Service": "services", "Job": "jobs", "Deployment": "deployments", "Pod": "pods"}
+KUBECONFIG = "KUBECONFIG"
 T = TypeVar("T")
+
+
+def named_cluster() -> tuple[Path, str]:
+    """Kubeconfig and context of the cluster that KUBECONFIG names; ends the run unless that is a test cluster."""
+    named = os.environ.get(KUBECONFIG, "").split(os.pathsep)[0]
+    if not named:
+        pytest.exit("KUBECONFIG is not set: name the kubeconfig of a test cluster", returncode=4)
+    path = Path(named)
+    context = str(yaml.safe_load(path.read_text()).get("current-context", ""))
+    if not any(word in context for word in TEST_CLUSTER_NAMES):
+        pytest.exit(
+            f"the context {context!r} does not look like a test cluster (no {', '.join(TEST_CLUSTER_NAMES)} in its "
+            "name): nothing was done",
+            returncode=4,
+        )
+    return path, context
+
+
+def http_settings(kubeconfig: Path) -> dict[str, Any]:
+    """Arguments for an httpx.Client that speaks to the cluster as kubectl does."""
+    found = client.Configuration()
+    config.load_kube_config(str(kubeconfig), client_configuration=found)
+    verify: ssl.SSLContext | bool = True
+    if found.host.startswith("https"):
+        verify = ssl.create_default_context(cafile=found.ssl_ca_cert)
+        if found.cert_file:
+            verify.load_cert_chain(found.cert_file, found.key_file)
+    token = found.get_api_key_with_prefix("authorization")
+    return {"base_url": found.host, "verify": verify, "headers": {"Authorization": token} if token else {}}
 
 
 @dataclass
