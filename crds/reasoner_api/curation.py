@@ -48,28 +48,37 @@ Difficulty = Literal["primary", "middle_school", "high_school", "university", "g
 STAGES = ("source", "recrawl", "extract", "annotate", "balance", "sample", "filter", "deduplicate")
 
 
-class Columns(Model):
-    """Which columns of the source hold what."""
+SourceFormat = Literal["jsonl", "parquet", "csv"]
+ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
 
-    id: Annotated[str, Field(min_length=1, max_length=128)] = "id"
-    """Column of the row's own id; a hash of the URL where the source has no such column."""
-    url: Annotated[str, Field(min_length=1, max_length=128)] = "url"
-    """Column of the page that the question came from."""
-    question: Annotated[str, Field(min_length=1, max_length=128)] = "question"
-    """Column of the crawled text, a hint for finding the question on its page."""
+
+class Columns(Model):
+    """Which columns of the source hold what. Those of WebInstruct's published shapes are recognised by themselves."""
+
+    id: ColumnName | None = None
+    """Column of the row's own id; `id` or `index` when absent, and a hash of the URL where a row has neither."""
+    url: ColumnName | None = None
+    """Column of the page that the question came from; `url`, `source_url`, `page_url`, `webpage` or `link` when
+    absent."""
+    question: ColumnName | None = None
+    """Column of the crawled text, a hint for finding the question on its page; `orig_question`, `question`,
+    `instruction`, `query` or `text` when absent."""
 
 
 class Source(Model):
     """The list of crawled questions to start from (WebInstruct's shape)."""
 
     uri: SourceURI
-    """File with one row a question: `s3://`, `file://` or `http(s)://`."""
-    format: Literal["jsonl", "parquet"] = "jsonl"
-    """Format of the file."""
+    """File with one row a question: `s3://`, `file://` or `http(s)://`. With a `/` at its end: all files below it,
+    in the order of their names."""
+    format: SourceFormat | None = None
+    """Format of the files; recognised by name and content when absent. Compression (gzip, Zstandard) always is."""
     columns: Columns = Columns()
     """Names of the columns."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Rows to take from the start; all when absent."""
+    """Rows to take from the start, before sampling; all when absent."""
+    sample: Annotated[float, Field(ge=0.000001, le=1)] = 1.0
+    """Share of the rows to take, chosen by a hash of their URL: the same rows whatever their order and the shards."""
 
 
 class Recrawl(Model):
@@ -138,14 +147,48 @@ class Models(Model):
     """Decides whether a candidate's answer is equivalent to the page's; the extractor when absent."""
 
 
+class Benchmark(Model):
+    """Questions that the dataset must not hold."""
+
+    uri: SourceURI
+    """File, or all files below a prefix that ends in `/`: the forms and formats of `source`."""
+    format: SourceFormat | None = None
+    """Format of the files; recognised when absent."""
+    columns: Annotated[list[ColumnName], Field(min_length=1, max_length=16)] = ["question"]
+    """Columns that hold the benchmark's text."""
+
+
 class Filters(Model):
-    """What is dropped after annotation."""
+    """What is dropped. Length, language and decontamination look at what was extracted, before any other model is
+    asked."""
 
     model_config = rules(
         ("self.minCorrect <= self.maxCorrect", "minCorrect may not be greater than maxCorrect"),
         ("self.maxCorrect <= self.candidates", "maxCorrect may not be greater than candidates"),
+        (
+            "!has(self.maxQuestionLength) || self.minQuestionLength <= self.maxQuestionLength",
+            "minQuestionLength may not be greater than maxQuestionLength",
+        ),
     )
 
+    min_question_length: Annotated[int, Field(ge=0)] = 0
+    """Questions of fewer characters are dropped."""
+    max_question_length: Annotated[int, Field(ge=1)] | None = None
+    """Questions of more characters are dropped; none when absent."""
+    max_answer_length: Annotated[int, Field(ge=1)] | None = None
+    """Questions whose answer has more characters are dropped; none when absent."""
+    languages: Annotated[list[Annotated[str, Field(pattern=r"^[a-z]{2}$")]], Field(max_length=100)] = Field(
+        default_factory=list
+    )
+    """Languages that are kept (ISO 639-1, such as `en`); all when empty. Formulas and names are not looked at, and a
+    question with too few other words is kept."""
+    decontaminate: Annotated[list[Benchmark], Field(max_length=64)] = Field(default_factory=list)
+    """Benchmarks whose questions are dropped: those that share a run of `decontaminationWords` words with one."""
+    decontamination_words: Annotated[int, Field(ge=3, le=64)] = 13
+    """Words of a shared run; a benchmark's shorter questions count when they are the same throughout."""
+    near_duplicate_similarity: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    """Questions at least so similar to an earlier one (Jaccard, runs of three words, by MinHash) are dropped; only
+    equal ones when absent."""
     min_math_difficulty: Difficulty = "university"
     """Mathematics easier than this is dropped."""
     candidates: Annotated[int, Field(ge=1, le=64)] = 8

@@ -15,8 +15,8 @@ from reasoner_api.common import Storage
 from reasoner_api.curation import Source
 from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.common.store import open_store
-from reasoner_workloads.curation.records import Row
-from reasoner_workloads.curation.source import read_rows
+from reasoner_workloads.curation import source as sources
+from reasoner_workloads.curation.records import Record, Row
 from support.http_server import serving
 from support.object_store import object_store
 
@@ -39,6 +39,11 @@ def listing(tmp_path: Path) -> str:
     return (tmp_path / "rows.jsonl").as_uri()
 
 
+def read_rows(source: Source, storage: Storage, shard: int, shards: int) -> tuple[list[Row], list[Record]]:
+    found = list(sources.read_rows(source, storage, shard, shards))
+    return [one for one in found if isinstance(one, Row)], [one for one in found if isinstance(one, Record)]
+
+
 def urls(rows: list[Row]) -> list[str]:
     return [row.url for row in rows]
 
@@ -50,10 +55,10 @@ def test_rows_in_order_and_why_others_are_not(listing: str) -> None:
     assert len(rows[2].id) == 16
     assert [(drop.id, drop.drop.reason, drop.drop.evidence) for drop in drops if drop.drop] == [
         ("again", "duplicate_url", "a"),
-        ("row-5", "malformed", "row 5 has no URL"),
-        ("row-6", "malformed", "row 6 has no URL"),
-        ("row-7", "malformed", "row 7 has no URL"),
-        ("row-8", "malformed", "row 8 has no URL"),
+        ("row-5", "malformed", "row 5 has no URL in url, source_url, page_url, webpage, link; its columns: id"),
+        ("row-6", "malformed", "row 6 has no web address for a URL: 'ftp://example.org/4'"),
+        ("row-7", "malformed", "row 7 is not JSON: Expecting value at column 1"),
+        ("row-8", "malformed", "row 8 is JSON, but no object"),
     ]
 
 
@@ -82,7 +87,9 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
 
 def test_no_row_has_the_column(listing: str) -> None:
     source = Source.model_validate({"uri": listing, "columns": {"url": "link"}})
-    with pytest.raises(ConfigError, match=r"source\.columns\.url: no row of .* has a column 'link'"):
+    with pytest.raises(
+        ConfigError, match=r"source\.columns\.url: no row of .* has no URL in link; its columns: id, url"
+    ):
         read_rows(source, FILE, 0, 1)
 
 

@@ -58,7 +58,10 @@ def do_shard(task: CurationTask, shard: int, store: Store, reporter: Reporter) -
     if done := finished(store, shard):
         reporter.update(message=f"shard {shard} was done already", stages=done.stages, usage=done.usage)
         return done
-    rows, dropped = read_rows(task.work.source, task.work.storage, shard, task.work.shards)
+    rows: list[Row] = []
+    dropped: list[Record] = []
+    for one in read_rows(task.work.source, task.work.storage, shard, task.work.shards):
+        rows.append(one) if isinstance(one, Row) else dropped.append(one)
     ledger = Ledger(task.work.budget, task.work.shards, Usage())
     found = asyncio.run(_Work(task, rows, ledger, reporter).run())
     return _keep(store, shard, dropped + found, ledger.usage)
