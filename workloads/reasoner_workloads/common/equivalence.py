@@ -8,6 +8,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from reasoner_workloads.common.structures import read_structure
+from reasoner_workloads.common.units import read_quantity
+
 #: Relative difference of two decimals that rounding explains.
 TOLERANCE = 1e-3
 #: Longer than this is no short answer, and slow to parse.
@@ -16,6 +19,11 @@ MAX_MATH_LENGTH = 200
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _OPTION = re.compile(r"(?:option|choice)?\s*[(\[]?([A-Ha-h])[)\].:]?", re.IGNORECASE)
 _TRUE, _FALSE = frozenset({"yes", "true"}), frozenset({"no", "false"})
+#: A number or quantity with the name of what it is before it.
+_NAMED = re.compile(r"^[a-zA-Z]=(?=[-+\d.])")
+_ARTICLE = re.compile(r"^(?:the|an?) (?=[^\W\d_]{4})", re.IGNORECASE)
+_WORDS = re.compile(r"[^\W\d_]{4,}(?:[ -][^\W\d_]{2,})*")
+_SCIENTIFIC = re.compile(r"(.*)\*10\^(?:\{([-+]?\d{1,3})\}|\(?([-+]?\d{1,3})\)?)")
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _WORD = re.compile(r"[^\W\d_]+")
 #: What a formula may hold: the parser passes over signs that it does not know, which makes unlike formulas alike.
@@ -45,6 +53,7 @@ _DRESS = re.compile(
 )
 _SIGNS = {ord(old): new for old, new in zip("−–×·’“”µ", '--**\'""μ', strict=True)}
 _RAISED = {ord(old): new for old, new in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True)}
+_UNIT_WORD = re.compile(r"(?<=[\d.]) ?(percent|per cent)\b|\\Omega\b")
 _EXPONENT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
 
 
@@ -67,11 +76,54 @@ def rule(truth: str, answer: str) -> Ruling | None:
             if values[0] == values[1]:
                 return Ruling(True, f"Both answers stand for {values[0]}.")
             return Ruling(False, f"The answer stands for {values[1]}, the ground truth for {values[0]}.")
-    known, given = _number(left), _number(right)
-    exact = _integer(left) is not None
-    if known is not None and given is not None and math.isclose(known, given, rel_tol=0 if exact else TOLERANCE):
+    if _close(left, right):
         return Ruling(True, f"{right} is {left} up to rounding.")
+    if _same_quantity(left, right):
+        return Ruling(True, f"{right} and {left} are the same quantity.")
+    if _same_structure(truth, answer):
+        return Ruling(True, f"{right} and {left} have the same parts.")
+    if _same_words(left, right):
+        return Ruling(True, f"{right} and {left} are the same words.")
     return None
+
+
+def _close(left: str, right: str) -> bool:
+    """Whether two numbers are the same but for rounding, a percentage with a percentage; one may be named, as in
+    `x=5`."""
+    if (named := _NAMED.match(left)) is None or not _NAMED.match(right):
+        left = left[named.end() :] if named else left
+        right = _NAMED.sub("", right) if named is None else right
+    if left.endswith("%") and right.endswith("%"):
+        left, right = left[:-1].strip(), right[:-1].strip()
+    known, given = _number(left), _number(right)
+    if known is None or given is None:
+        return False
+    return math.isclose(known, given, rel_tol=0 if _integer(left) is not None else TOLERANCE)
+
+
+def _same_quantity(left: str, right: str) -> bool:
+    known, given = read_quantity(left), read_quantity(right)
+    if known is None or given is None or known.dimension != given.dimension:
+        return False
+    # An exact number leaves nothing to round, but a change of units computes.
+    return math.isclose(known.value, given.value, rel_tol=1e-12 if known.whole else TOLERANCE)
+
+
+def _same_structure(truth: str, answer: str) -> bool:
+    """Cell by cell; those of a set in any order."""
+    known, given = read_structure(truth), read_structure(answer)
+    if known is None or given is None or known.form != given.form or len(known.cells) != len(given.cells):
+        return False
+    left, right = [normalise(cell) for cell in known.cells], [normalise(cell) for cell in given.cells]
+    if known.form == "set":
+        left, right = sorted(left), sorted(right)
+    return all(one == other or _close(one, other) for one, other in zip(left, right, strict=True))
+
+
+def _same_words(left: str, right: str) -> bool:
+    """Words but for case and article. Short ones are symbols and units, where case tells."""
+    sides = [_ARTICLE.sub("", text) for text in (left, right)]
+    return sides[0].casefold() == sides[1].casefold() and all(_WORDS.fullmatch(side) for side in sides)
 
 
 def normalise(text: str) -> str:
@@ -80,7 +132,8 @@ def normalise(text: str) -> str:
     text = unicodedata.normalize("NFC", text.strip().removesuffix(".").strip("$ ")).translate(_SIGNS)
     text = _EXPONENT.sub(lambda found: f"^{found.group().translate(_RAISED)}", text)
     text = _DRESS.sub(lambda found: found.group(1) or " ", text)
-    text = text.replace(r"\%", "%").replace(r"\$", "$").replace(r"\cdot", "*").replace(r"\times", "*")
+    text = _UNIT_WORD.sub(lambda found: "%" if found.group(1) else "Ω", text)
+    text = text.replace(r"\%", "%").replace(r"\$", "$").lstrip("$").replace(r"\cdot", "*").replace(r"\times", "*")
     text = re.sub(r"\s+", " ", text).strip()
     return re.sub(r"\s*([-+*/=,;:%^])\s*", r"\1", text)
 
@@ -92,6 +145,9 @@ def is_math(truth: str, answer: str) -> bool:
     if max(map(len, sides)) > MAX_MATH_LENGTH or not all(_FORMULA.fullmatch(side) for side in sides):
         return False
     if any(command[1:] not in _KNOWN for side in sides for command in _COMMAND.findall(side)):
+        return False
+    # math-verify takes 50% for 0.5 and also for 50.
+    if ("%" in sides[0]) != ("%" in sides[1]):
         return False
     bare = [_COMMAND.sub(" ", side) for side in sides]
     letters = [{word for word in _WORD.findall(side) if word not in _FUNCTIONS} for side in bare]
@@ -120,6 +176,11 @@ def _undressed(text: str) -> str:
 
 
 def _number(text: str) -> float | None:
+    if found := _SCIENTIFIC.fullmatch(text):
+        mantissa, *exponents = found.groups()
+        value = None if "e" in mantissa.lower() else _number(mantissa)
+        # By way of text: 1.5 * 10**-3 is not quite 0.0015.
+        return None if value is None else float(f"{value!r}e{next(filter(None, exponents))}")
     if not text or not _NUMBER.fullmatch(text) or not any(c.isdigit() for c in text):
         return None
     return float(text.replace(",", ""))

@@ -36,18 +36,16 @@ class Judge:
         distinct = sorted({normalise(answer): answer for answer in reversed(given)}.items())
         found = await together(self._verdict(question, truth, answer) for _, answer in distinct)
         verdicts = {key: verdict for (key, _), verdict in zip(distinct, found, strict=True)}
-        return [
-            Candidate(answer=answer, correct=verdict.equivalent, reasoning=verdict.reasoning)
-            for answer in given
-            for verdict in (verdicts[normalise(answer)],)
-        ]
+        return [verdicts[normalise(answer)].model_copy(update={"answer": answer}) for answer in given]
 
-    async def _verdict(self, question: str, truth: str, answer: str) -> prompts.Verdict:
+    async def _verdict(self, question: str, truth: str, answer: str) -> Candidate:
+        """The verdict, with its reasons and who gave it: all of it is what a verifier learns from."""
         if ruling := rule(truth, answer):
-            return prompts.Verdict(reasoning=ruling.why, equivalent=ruling.equal)
+            return Candidate(answer=answer, correct=ruling.equal, reasoning=ruling.why, judge="rules")
         if is_math(truth, answer):
             loop = asyncio.get_running_loop()
             if await loop.run_in_executor(self._thread, self._algebra.equal, truth, answer):
                 why = f"The answer {answer} and the ground truth {truth} are the same by algebra."
-                return prompts.Verdict(reasoning=why, equivalent=True)
-        return await self._model.ask(prompts.verdict(question, truth, answer), prompts.Verdict)
+                return Candidate(answer=answer, correct=True, reasoning=why, judge="rules")
+        said = await self._model.ask(prompts.verdict(question, truth, answer), prompts.Verdict)
+        return Candidate(answer=answer, correct=said.equivalent, reasoning=said.reasoning, judge="model")

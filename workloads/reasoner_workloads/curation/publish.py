@@ -20,6 +20,7 @@ from reasoner_workloads.common.artifact import publish
 from reasoner_workloads.common.store import Missing, Store
 from reasoner_workloads.curation import shard
 from reasoner_workloads.curation.dedupe import deduplicate, key
+from reasoner_workloads.curation.filters.near import drop_near
 from reasoner_workloads.curation.ledger import added
 from reasoner_workloads.curation.llm import ROLES
 from reasoner_workloads.curation.records import Record, funnel_of
@@ -39,7 +40,7 @@ _VERDICTS = pa.schema(
         ("ground_truth", pa.string()),
         ("student_answer", pa.string()),
         ("verdict", pa.bool_()),
-        *((name, pa.string()) for name in ("reasoning", "answer_type", "category", "question_id")),
+        *((name, pa.string()) for name in ("reasoning", "judge", "answer_type", "category", "question_id")),
     ]
 )
 
@@ -59,6 +60,8 @@ def publish_all(task: CurationTask, digest: str, store: Store) -> RunReport | No
     if len(whole) < len(markers):
         return None
     found = deduplicate(r for number, done in enumerate(whole) for r in shard.records(store, number, done))
+    if (similarity := task.work.filters.near_duplicate_similarity) is not None:
+        found = drop_near(found, similarity)
     stages, kept = funnel_of(found), [record for record in found if record.drop is None]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -134,6 +137,7 @@ def _verdicts(record: Record) -> Iterable[dict[str, object]]:
             "student_answer": candidate.answer,
             "verdict": candidate.correct,
             "reasoning": candidate.reasoning,
+            "judge": candidate.judge,
             "answer_type": record.answer_type,
             "category": record.category,
             "question_id": record.id,

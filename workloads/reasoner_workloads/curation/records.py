@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -49,6 +50,8 @@ class Candidate(_Value):
     answer: str
     correct: bool
     reasoning: str
+    judge: Literal["rules", "model"] = "rules"
+    """Who decided."""
 
 
 class Record(_Value):

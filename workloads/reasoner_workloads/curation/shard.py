@@ -16,6 +16,7 @@ from reasoner_api.task import CurationTask
 from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.fetch import Fetcher
+from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import close_models, open_models
@@ -98,7 +99,8 @@ class _Work:
         busy = min(len(self.rows), self.work.recrawl.concurrency + sum(m.endpoint.concurrency for m in models.values()))
         try:
             async with Fetcher(self.work.recrawl, self.work.shards) as fetcher, Judge(models["judge"]) as judge:
-                crew = Crew(fetcher, models, judge, self.work.filters, self.funnel)
+                screens = Screens(self.work.filters, self.work.storage)
+                crew = Crew(fetcher, models, judge, screens, self.work.filters, self.funnel)
                 telling = asyncio.create_task(self._tell())
                 try:
                     await together(self._take(waiting, crew) for _ in range(busy))

@@ -9,6 +9,7 @@ from reasoner_api.curation import Difficulty, Filters
 from reasoner_workloads.common.answers import extract_answer
 from reasoner_workloads.curation import page, prompts
 from reasoner_workloads.curation.fetch import Fetcher
+from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.llm import Model
 from reasoner_workloads.curation.records import Dropped, DroppedAt, Funnel, Record, Row
@@ -24,6 +25,7 @@ class Crew:
     fetcher: Fetcher
     models: dict[str, Model]
     judge: Judge
+    screens: Screens
     filters: Filters
     funnel: Funnel
 
@@ -39,6 +41,7 @@ async def curate(row: Row, crew: Crew) -> Record:
             found = page.read(await crew.fetcher.page(row.url), row.hint)
         with count("extract"):
             record = await extract(record, found, row.hint, crew)
+            crew.screens.check(record.question, record.answer)
         with count("annotate"):
             record = await annotate(record, crew)
         with count("balance"):
