@@ -24,6 +24,7 @@ from reasoner_workloads.curation.filters.near import drop_near
 from reasoner_workloads.curation.ledger import added
 from reasoner_workloads.curation.llm import ROLES
 from reasoner_workloads.curation.records import Record, funnel_of
+from reasoner_workloads.curation.report import make_report
 
 #: The final report of the whole job, kept so that a later pod has nothing to do but to give it.
 REPORT = "report.json"
@@ -63,10 +64,15 @@ def publish_all(task: CurationTask, digest: str, store: Store) -> RunReport | No
     if (similarity := task.work.filters.near_duplicate_similarity) is not None:
         found = drop_near(found, similarity)
     stages, kept = funnel_of(found), [record for record in found if record.drop is None]
+    usage = Usage()
+    for done in whole:
+        usage = added(usage, done.usage)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         dataset = write_dataset(folder / "dataset", kept, task.work.split.test)
         write_account(folder / "dataset", found, stages)
+        html = make_report(task.name, task.work, found, stages, usage)
+        (folder / "dataset" / "report.html").write_text(html, encoding="utf-8")
         verdicts = write_verdicts(folder / "verifier-data", kept)
         about = _about(task, digest)
         artifacts = {
@@ -75,9 +81,6 @@ def publish_all(task: CurationTask, digest: str, store: Store) -> RunReport | No
             ),
             "dataset": publish(store, folder / "dataset", "dataset", about("dataset", dataset)),
         }
-    usage = Usage()
-    for done in whole:
-        usage = added(usage, done.usage)
     report = RunReport(
         state="Succeeded",
         complete=True,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FEWEST_LETTERS = 25
 #: Signs of a script of its own that are enough, such as Chinese ones.
 FEWEST_SIGNS = 4
-#: Probability from which on the language counts as known.
+#: Probability of all other languages together from which on a question counts as foreign.
 SURE = 0.95
 
 _MATH = re.compile(
@@ -31,8 +31,9 @@ def foreign(text: str, languages: frozenset[str]) -> str | None:
     signs = sum(len(word) for word in words) - latin
     if latin < FEWEST_LETTERS and signs < FEWEST_SIGNS:
         return None
-    language, probability = _identifier().classify(" ".join(words))
-    return str(language) if language not in languages and probability >= SURE else None
+    ranked = _identifier().rank(" ".join(words))
+    known = sum(probability for language, probability in ranked if language in languages)
+    return str(ranked[0][0]) if known <= 1 - SURE else None
 
 
 def _counts(word: str) -> bool:

@@ -1,0 +1,87 @@
+"""The report on a job: its funnel, what the dataset holds, why rows were dropped. Called by `publish`. Whatever came
+from a page is text to it, cut to a length; the same result gives the same bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import get_args
+
+from markupsafe import Markup
+
+from reasoner_api.curation import STAGES, AnswerType, Category, CurationWork, Difficulty
+from reasoner_api.status import StageCount, Usage
+from reasoner_workloads.common.html import Section, charts, page, table
+from reasoner_workloads.curation.records import Record
+
+#: Examples of each reason, and characters of each text of a page.
+EXAMPLES, LONGEST = 3, 240
+
+
+def make_report(
+    name: str, work: CurationWork, found: Iterable[Record], stages: Sequence[StageCount], usage: Usage
+) -> str:
+    """The HTML file."""
+    before: dict[str, Counter[str]] = {field: Counter() for field in ("answer_type", "category", "difficulty")}
+    after: dict[str, Counter[str]] = {field: Counter() for field in before}
+    solved: Counter[int] = Counter()
+    examples: dict[tuple[str, str], list[Record]] = {}
+    annotated = STAGES.index("annotate")
+    for record in found:
+        if record.drop is None or STAGES.index(record.drop.stage) > annotated:
+            for field in before:
+                before[field][getattr(record, field)] += 1
+                after[field][getattr(record, field)] += record.drop is None
+        if record.sampled:
+            solved[record.correct] += 1
+        if record.drop is not None:
+            shown = examples.setdefault((record.drop.stage, record.drop.reason), [])
+            if len(shown) < EXAMPLES:
+                shown.append(record)
+    names = {"answer_type": get_args(AnswerType), "category": get_args(Category), "difficulty": get_args(Difficulty)}
+    titles = {"answer_type": "Answer types", "category": "Subjects", "difficulty": "Difficulty"}
+    compared = [
+        Section(
+            titles[field],
+            charts.bars(
+                {one: (before[field][one], after[field][one]) for one in names[field] if before[field][one]},
+                ("annotated", "kept"),
+            ),
+        )
+        for field in before
+    ]
+    rates = {str(n): solved[n] for n in range(work.filters.candidates + 1)}
+    facts = [
+        ("rows read", f"{stages[0].rows_in:,}"),
+        ("questions kept", f"{stages[-1].rows_out:,}"),
+        ("requests", f"{usage.requests:,}"),
+        ("tokens", f"{usage.prompt_tokens + usage.completion_tokens:,}"),
+        ("US dollars", f"{usage.cost_usd:,.2f}"),
+    ]
+    sections = [
+        Section("Funnel", charts.funnel([_bar(stage) for stage in stages]), wide=True),
+        *compared,
+        Section("Right candidates a question", charts.histogram(rates), f"of {work.filters.candidates} sampled"),
+        Section("Drops", _drops(stages, examples), f"at most {EXAMPLES} examples of each reason", wide=True),
+    ]
+    return page(f"{name}: curation", f"from {work.source.uri}", facts, sections)
+
+
+def _bar(stage: StageCount) -> tuple[str, int, int, str]:
+    lost = ", ".join(f"{reason} {count:,}" for reason, count in stage.dropped.items())
+    return stage.name, stage.rows_in, stage.rows_out, f"− {lost}" if lost else ""
+
+
+def _drops(stages: Sequence[StageCount], examples: dict[tuple[str, str], list[Record]]) -> Markup:
+    rows = [
+        (stage.name, reason, f"{count:,}", _cut(record.question or record.url), _cut(record.drop.evidence))
+        for stage in stages
+        for reason, count in stage.dropped.items()
+        for record in examples.get((stage.name, reason), [])
+        if record.drop is not None
+    ]
+    return table(("stage", "reason", "rows", "question or page", "evidence"), rows)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
