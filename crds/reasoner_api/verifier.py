@@ -18,10 +18,27 @@ from reasoner_api.common import (
     Storage,
     VerifierPrompt,
 )
-from reasoner_api.status import Artifact, RunStatus
+from reasoner_api.status import Artifact, Checkpoint, RunStatus
 
 #: A model as transformers names it (`Qwen/Qwen2.5-Math-1.5B`), or a published artifact (`s3://...`).
 BaseModelName = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+#: The name of a column of the user's own data.
+ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class LoRA(Model):
+    """Low-rank adapters in place of full weights. What is published is the base model with the adapters merged in."""
+
+    r: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Rank of the adapters."""
+    alpha: Annotated[int, Field(ge=1, le=8192)] = 32
+    """Scale: the adapters' output counts `alpha / r` times."""
+    dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.05
+    """Dropout in the adapters while training."""
+    target_modules: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(default_factory=list)
+    """Names of the modules that get adapters, for example `q_proj`; every linear layer when empty."""
 
 
 class SFTTraining(Model):
@@ -61,8 +78,40 @@ class SFTTraining(Model):
     """Optimizer steps between checkpoints."""
     deepspeed: DeepSpeed | None = None
     """DeepSpeed settings; plain data parallelism when absent."""
+    lora: LoRA | None = None
+    """Adapters to train; every weight when absent."""
     args: Passthrough = Field(default_factory=dict)
     """More arguments of TRL's SFTConfig, in its names (snake case); they win over the fields above."""
+
+
+class VerifierColumns(Model):
+    """Columns of the data by what they hold; the defaults are those that a CurationJob publishes."""
+
+    question: ColumnName = "question"
+    """The question."""
+    ground_truth: ColumnName = "ground_truth"
+    """The right short answer."""
+    student_answer: ColumnName = "student_answer"
+    """The short answer that is judged."""
+    verdict: ColumnName = "verdict"
+    """The teacher's verdict: a boolean, or yes and no, true and false, 1 and 0."""
+    reasoning: ColumnName = "reasoning"
+    """The teacher's chain of thought; optional."""
+    answer_type: ColumnName = "answer_type"
+    """Type of the answer, to balance and measure by; optional."""
+    category: ColumnName = "category"
+    """Subject, to measure by; optional."""
+
+
+class VerifierData(Model):
+    """How rows are read and chosen to learn from. Rows held out are not balanced: they are measured as they come."""
+
+    columns: VerifierColumns = VerifierColumns()
+    """Names of the columns in Parquet and JSON Lines files of your own."""
+    max_verdict_ratio: Annotated[float, Field(ge=1)] = 2.0
+    """Rows of the more frequent verdict at most for each row of the rarer one, within an answer type."""
+    max_answer_type_ratio: Annotated[float, Field(ge=1)] = 3.0
+    """Rows of one answer type at most, in multiples of the mean over the types."""
 
 
 class VerifierEvaluation(Model):
@@ -102,6 +151,8 @@ class VerifierWork(Model):
 
     base_model: BaseModelName
     """Model to start from (the paper: Qwen/Qwen2.5-Math-1.5B)."""
+    data: VerifierData = VerifierData()
+    """How the rows are read and chosen."""
     training: SFTTraining = SFTTraining()
     """Training settings."""
     evaluation: VerifierEvaluation = VerifierEvaluation()
@@ -143,10 +194,20 @@ class VerifierTrainingStatus(RunStatus):
     """Optimizer steps in all."""
     loss: float | None = None
     """Training loss of the last logged step."""
+    tokens_per_second: float | None = None
+    """Tokens trained on a second, over all processes."""
+    last_checkpoint: Checkpoint | None = None
+    """Newest checkpoint, which a replaced pod resumes from."""
     agreement: float | None = None
     """Share of held-out rows on which its verdict is the teacher's."""
     agreement_percent: str | None = None
     """The same as text, for `kubectl get`."""
+    precision: float | None = None
+    """Share of the answers it passes that the teacher passes."""
+    recall: float | None = None
+    """Share of the answers the teacher passes that it passes."""
+    baseline_agreement: float | None = None
+    """Agreement of rules alone (math-verify) on the same rows."""
     artifacts: ModelArtifacts | None = None
     """What was published."""
     endpoint: str | None = None

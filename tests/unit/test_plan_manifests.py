@@ -72,6 +72,19 @@ CASES: dict[str, Seen] = {
             "compute": {"gpusPerNode": 8, "resources": {"requests": {"cpu": "64"}}},
         },
     ),
+    "a verifier of 1.5 B on four nodes with RDMA, ZeRO-3 and LoRA": seen(
+        "VerifierTraining",
+        {
+            "dataset": {"uri": "s3://models/verdicts", "digest": DIGEST},
+            "training": {
+                "deepspeed": {"zeroStage": 3},
+                "lora": {"r": 32, "alpha": 64, "targetModules": ["q_proj", "v_proj"]},
+                "packing": True,
+            },
+            "compute": {"profile": "h100"},
+            "scheduling": {"queueName": "research", "maxRestarts": 5},
+        },
+    ),
     "a trained verifier served by vLLM": seen(
         "VerifierTraining",
         {"serving": {"replicas": 2, "args": ["--max-model-len=4096"]}},

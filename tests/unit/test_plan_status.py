@@ -424,3 +424,14 @@ def test_the_end_time_is_the_jobs() -> None:
 
 def replace_report(report: RunReport, **fields: Any) -> RunReport:
     return report.model_copy(update=fields)
+
+
+def test_a_verifier_below_its_gate_says_by_how_much() -> None:
+    what, _ = CASES["a verifier below its gate is not served"]
+    made = plan(what, SETTINGS, NOW)
+    stalled = next(item for item in made.status["conditions"] if item["type"] == "Stalled")
+    assert stalled["message"] == (
+        "held-out agreement is 0.9300, 0.0200 below evaluation.minAgreement 0.95: published but not served"
+    )
+    assert made.status["artifacts"]["model"]
+    assert not made.apply

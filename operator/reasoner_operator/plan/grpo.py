@@ -9,7 +9,6 @@ from typing import Any
 from reasoner_api.grpo import GRPORunSpec, GRPOWork
 from reasoner_api.task import GRPOTask, InputArtifact, VerifierEndpoint
 from reasoner_operator.plan import outcome, references, standing, training
-from reasoner_operator.plan.compute import resolve
 from reasoner_operator.plan.job import Work
 from reasoner_operator.seen import Plan, Seen
 from reasoner_operator.settings import Settings
@@ -61,7 +60,7 @@ class _Inputs:
 
 def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> Work:
     """One pod a node."""
-    compute = resolve(spec.compute, settings)
+    compute = training.placed(seen, spec.compute, settings)
     topology = training.topology(compute)
     return Work(
         task=GRPOTask(

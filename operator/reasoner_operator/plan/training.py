@@ -1,12 +1,41 @@
-"""What the two training kinds share: processes, environment and command of a torch job. Called by `verifier`
-and `grpo`; pure."""
+"""What the two training kinds share: placement, processes, environment and command of a torch job. Called by
+`verifier` and `grpo`; pure."""
 
 from __future__ import annotations
 
 from reasoner_api.common import Compute, Storage
 from reasoner_api.task import TASK_DIR, TASK_FILE, Topology
-from reasoner_operator.plan.compute import container_resources
+from reasoner_operator import naming
+from reasoner_operator.plan.compute import container_resources, resolve
 from reasoner_operator.plan.pod import Container, credentials
+from reasoner_operator.seen import Object, Seen
+from reasoner_operator.settings import Settings
+
+#: A word of NCCL where it fails; without it a broken network shows as a time-out alone.
+NCCL = ({"name": "NCCL_DEBUG", "value": "WARN"},)
+
+
+def placed(seen: Seen, compute: Compute, settings: Settings) -> Compute:
+    """`compute` with its profile, and where it says nothing of affinity, with the pods of several nodes one a machine
+    and near each other. Both are wishes: a small cluster still runs the job.
+
+    Raises:
+        UnknownProfile: as `resolve`.
+    """
+    found = resolve(compute, settings)
+    if (found.nodes or 1) == 1 or found.affinity is not None:
+        return found
+    mates = naming.labels(seen.kind, seen.name, naming.ROLE_WORK)
+    affinity = {
+        "podAffinity": _preferred(50, "topology.kubernetes.io/zone", mates),
+        "podAntiAffinity": _preferred(100, "kubernetes.io/hostname", mates),
+    }
+    return found.model_copy(update={"affinity": affinity})
+
+
+def _preferred(weight: int, topology_key: str, labels: dict[str, str]) -> Object:
+    term = {"topologyKey": topology_key, "labelSelector": {"matchLabels": labels}}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": weight, "podAffinityTerm": term}]}
 
 
 def topology(compute: Compute) -> Topology:
@@ -19,6 +48,7 @@ def container(command: str, image: str, compute: Compute, storage: Storage) -> C
     return Container(
         image=compute.image or image,
         command=("python", "-m", "reasoner_workloads", command, "--task", f"{TASK_DIR}/{TASK_FILE}"),
+        env=NCCL if compute.gpus_per_node else (),
         env_from=credentials(storage),
         resources=container_resources(compute.resources, compute.gpus_per_node or 0),
         mounts=({"name": "shm", "mountPath": "/dev/shm"},),

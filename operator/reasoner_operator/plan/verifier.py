@@ -11,12 +11,21 @@ from reasoner_api.task import InputArtifact, VerifierTask
 from reasoner_api.verifier import VerifierTrainingSpec, VerifierWork
 from reasoner_operator import naming
 from reasoner_operator.plan import outcome, references, serving, standing, training
-from reasoner_operator.plan.compute import resolve
 from reasoner_operator.plan.job import Work
 from reasoner_operator.plan.pods import trouble
 from reasoner_operator.seen import Object, Plan, Seen, Target
 from reasoner_operator.settings import Settings
 from reasoner_operator.status import State, notes, rounded
+
+#: Status field -> metric of the report.
+_COUNTS = {"step": "step", "maxSteps": "max_steps"}
+_FIGURES = {
+    "loss": "loss",
+    "tokensPerSecond": "tokens_per_second",
+    "precision": "precision",
+    "recall": "recall",
+    "baselineAgreement": "baseline_agreement",
+}
 
 
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
@@ -45,7 +54,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
 
 def work(seen: Seen, spec: VerifierTrainingSpec, dataset: InputArtifact, settings: Settings) -> Work:
     """One pod a node."""
-    compute = resolve(spec.compute, settings)
+    compute = training.placed(seen, spec.compute, settings)
     topology = training.topology(compute)
     return Work(
         task=VerifierTask(
@@ -85,8 +94,7 @@ def _serve(
         return trained.found, ()
     wanted = spec.evaluation.min_agreement
     if wanted is not None and (trained.agreement is None or trained.agreement < wanted):
-        measured = "was not measured" if trained.agreement is None else f"is {trained.agreement:.4f}"
-        message = f"held-out agreement {measured}, below evaluation.minAgreement {wanted}: published but not served"
+        message = f"held-out agreement {_short_of(wanted, trained.agreement)}: published but not served"
         return standing.Outcome(State("Failed", "AgreementTooLow", message), report), ()
     served = serving.manifests(seen, spec.serving, spec.storage, trained.model, settings)
     if _rolled_out(seen, spec.serving.replicas):
@@ -95,6 +103,12 @@ def _serve(
         return standing.Outcome(State("Deploying", *found, trouble=True), report), served
     message = f"{_ready_replicas(seen)} of {spec.serving.replicas} replicas of the verifier are ready"
     return standing.Outcome(State("Deploying", "Deploying", message), report), served
+
+
+def _short_of(wanted: float, agreement: float | None) -> str:
+    if agreement is None:
+        return f"was not measured, evaluation.minAgreement is {wanted}"
+    return f"is {agreement:.4f}, {wanted - agreement:.4f} below evaluation.minAgreement {wanted}"
 
 
 def _ready_replicas(seen: Seen) -> int:
@@ -148,14 +162,13 @@ def _not_served(seen: Seen) -> tuple[Target, ...]:
 
 def _status(seen: Seen, found: standing.Outcome, model: Artifact | None, served: bool, now: datetime) -> dict[str, Any]:
     old = seen.obj.get("status", {})
-    status = {key: old[key] for key in ("step", "maxSteps", "loss") if key in old}
-    if found.report is not None:
-        metrics = found.report.metrics
-        for field, name in (("step", "step"), ("maxSteps", "max_steps")):
-            if name in metrics:
-                status[field] = int(metrics[name])
-        if (loss := rounded(metrics.get("loss"))) is not None:
-            status["loss"] = loss
+    status = {key: old[key] for key in (*_COUNTS, *_FIGURES, "lastCheckpoint") if key in old}
+    if (report := found.report) is not None:
+        status |= {field: int(report.metrics[name]) for field, name in _COUNTS.items() if name in report.metrics}
+        figures = {field: rounded(report.metrics.get(name)) for field, name in _FIGURES.items()}
+        status |= {field: value for field, value in figures.items() if value is not None}
+        if report.last_checkpoint is not None:
+            status["lastCheckpoint"] = report.last_checkpoint.wire()
     if (agreement := _agreement(seen, found)) is not None:
         status["agreement"] = agreement
         status["agreementPercent"] = f"{100 * agreement:.1f}%"
