@@ -4,6 +4,8 @@ that can be resumed. Used by `verifier.train` and `grpo.train`."""
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reasoner_workloads.common.run import Run, Terminated
+from reasoner_workloads.common.run import ConfigError, Run, Terminated
 from reasoner_workloads.training.checkpoints import Checkpoints
 
 
@@ -47,6 +49,8 @@ class Watch(TrainerCallback):
     span: tuple[float, float] = (0.0, 1.0)
     """The part of the whole run's progress that training is."""
     logged: dict[str, float] = field(default_factory=dict)
+    _tokens: tuple[float, float] | None = None
+    """When the last log was written, and TRL's count of tokens in it."""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._advance(state)
@@ -61,6 +65,8 @@ class Watch(TrainerCallback):
         if at_point and self.checkpoints.world.any(self.stop.asked):
             control.should_save = True
             control.should_training_stop = True
+        # Logged first: what is saved or published is known to be finite, and a resumed run's log has the same windows.
+        control.should_log |= control.should_save or state.global_step >= state.max_steps
         return control
 
     def on_log(
@@ -72,6 +78,8 @@ class Watch(TrainerCallback):
         **_: Any,
     ) -> None:
         found = logs or {}
+        _refuse_not_finite(found, state.global_step)
+        self._pace(found)
         self.logged |= {name: float(found[entry]) for name, entry in self.names.items() if entry in found}
         self.run.reporter.update(metrics=self.logged)
 
@@ -79,6 +87,15 @@ class Watch(TrainerCallback):
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         saved = self.checkpoints.save(folder, state.global_step)
         self.run.reporter.update(last_checkpoint=saved)
+
+    def _pace(self, logs: dict[str, float]) -> None:
+        """Tokens a second since the last log, where TRL counts them."""
+        if "num_tokens" not in logs:
+            return
+        now, count = time.monotonic(), float(logs["num_tokens"])
+        if self._tokens is not None and now > self._tokens[0]:
+            self.logged["tokens_per_second"] = (count - self._tokens[1]) / (now - self._tokens[0])
+        self._tokens = now, count
 
     def _advance(self, state: TrainerState) -> None:
         start, end = self.span
@@ -99,6 +116,17 @@ def train(trainer: Any, watch: Watch, step: int | None) -> None:
     watch.stop.training = False
     if watch.checkpoints.world.any(watch.stop.asked):
         raise Terminated
+
+
+def _refuse_not_finite(logs: Mapping[str, float], step: int) -> None:
+    """Raise ConfigError for a loss that is no number: the next pod would only come to the same."""
+    loss = logs.get("loss")
+    if loss is not None and not math.isfinite(float(loss)):
+        raise ConfigError(
+            f"the loss is {loss} at step {step}: lower learningRate or maxGradNorm, or warm up for longer; the "
+            "checkpoint before is kept",
+            reason="LossNotFinite",
+        )
 
 
 def listen(run: Run[Any]) -> Stop:

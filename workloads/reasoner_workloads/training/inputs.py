@@ -3,6 +3,7 @@ transformers."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from reasoner_api.manifest import MANIFEST_NAME, ArtifactManifest
 from reasoner_api.task import InputArtifact
 from reasoner_workloads.common.artifact import ArtifactError, fetch
 from reasoner_workloads.common.run import ConfigError, WorkloadError
-from reasoner_workloads.common.store import StoreError
+from reasoner_workloads.common.store import StoreError, open_store
+
+#: Endings of a dataset that is one file, published by nobody: the user's own rows.
+FILES = (".parquet", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,10 @@ class Fetched:
 
 
 def fetch_dataset(dataset: InputArtifact, storage: Storage, dest: Path) -> Fetched:
-    """The dataset's files in `dest`, held to their digests."""
+    """The dataset's files in `dest`, held to their digests: a published artifact's, or one file of the user's own,
+    whose digest is the sha256 of its bytes."""
+    if dataset.uri.endswith(FILES):
+        return _file(dataset, storage, dest)
     return _artifact(dataset.uri, dataset.digest, storage, dest)
 
 
@@ -47,6 +54,20 @@ def parquet(dataset: Fetched, file: str, columns: tuple[str, ...]) -> Path:
     if missing:
         raise ConfigError(f"dataset: {file} has no column {', '.join(missing)}")
     return path
+
+
+def _file(dataset: InputArtifact, storage: Storage, dest: Path) -> Fetched:
+    prefix, _, name = dataset.uri.rpartition("/")
+    path = dest / name
+    try:
+        open_store(prefix, endpoint=storage.endpoint, region=storage.region).download(name, path)
+    except StoreError as error:
+        raise WorkloadError(str(error), reason="InputUnavailable") from error
+    with path.open("rb") as file:
+        identity = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    if dataset.digest not in (None, identity):
+        raise ConfigError(f"dataset.digest: {dataset.uri} has the sha256 {identity}")
+    return Fetched(str(dest), identity)
 
 
 def _artifact(uri: str, digest: str | None, storage: Storage, dest: Path) -> Fetched:

@@ -3,6 +3,7 @@ Called by `verifier.run` and `grpo.run`; loads no torch itself."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -41,7 +42,7 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
         shared = Path(folder)
         environment = {**os.environ, WORKDIR: folder}
         child = subprocess.Popen([*_command(topology), "-m", module, *argv], env=environment)
-        asked = _forward_sigterm(child)
+        asked = _forward_sigterm(child, shared)
         code = child.wait()
         reports = [RunReport.model_validate_json(path.read_bytes()) for path in sorted(shared.glob("report-*.json"))]
         codes = [int(json.loads(path.read_text())) for path in shared.glob("exit-*.json")]
@@ -54,6 +55,7 @@ def enter_rank() -> None:
     """Set this rank apart before its report is made: only the main rank is heard while it runs, and each leaves its
     last word in the shared folder, for `torchrun` to choose from."""
     rank = os.environ["RANK"]
+    (workdir() / f"rank-{rank}.pid").write_text(str(os.getpid()))
     os.environ["TERMINATION_MESSAGE_PATH"] = str(workdir() / f"report-{int(rank):04d}.json")
     if rank != "0":
         os.environ["REPORT_PORT"] = "0"
@@ -84,13 +86,17 @@ def _command(topology: Topology) -> list[str]:
     ]
 
 
-def _forward_sigterm(child: subprocess.Popen[bytes]) -> list[int]:
-    """Pass SIGTERM on; the list is no longer empty once it has come. torchrun gives its ranks 30 seconds."""
+def _forward_sigterm(child: subprocess.Popen[bytes], shared: Path) -> list[int]:
+    """Pass SIGTERM on to the ranks themselves, which leave together once they have saved: torchrun would kill them
+    after 30 seconds, whatever the pod's grace period. The list is no longer empty once it has come."""
     asked: list[int] = []
 
     def forward(number: int, _frame: Any) -> None:
         asked.append(number)
-        child.send_signal(number)
+        ranks = [int(text) for path in shared.glob("rank-*.pid") if (text := path.read_text())]
+        for pid in ranks or [child.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     signal.signal(signal.SIGTERM, forward)
     return asked

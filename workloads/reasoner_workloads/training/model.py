@@ -24,6 +24,17 @@ def load(base: Fetched, *, bf16: bool) -> tuple[PreTrainedModel, PreTrainedToken
     return model, tokenizer
 
 
+def merge(base: Fetched, adapters: Path, folder: Path) -> None:
+    """Write the base model with LoRA adapters merged in, as a plain model. Called by the main process alone, on what
+    every process has saved with `save`, so that it does not matter how the weights were spread."""
+    from peft import PeftModel
+
+    plain, tokenizer = load(base, bf16=False)
+    merged = PeftModel.from_pretrained(plain, str(adapters)).merge_and_unload()  # type: ignore[operator]
+    merged.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
 def save(trainer: Any, folder: Path) -> None:
     """Weights (safetensors), tokenizer and generation config; every process calls this."""
     trainer.save_model(str(folder))

@@ -1,18 +1,26 @@
-"""The verdicts to learn from, split by question. Called by `train`; loads no torch."""
+"""The verdicts to learn from, as rows: from an artifact of a CurationJob or from the user's own Parquet or JSON Lines
+file, whatever its columns are called. Called by `train`; loads no torch."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterable
+import json
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from reasoner_api.verifier import VerifierEvaluation
+from reasoner_api.common import VerifierPrompt
+from reasoner_api.verifier import VerifierColumns
 from reasoner_workloads.common.run import ConfigError
-from reasoner_workloads.training.inputs import Fetched, parquet
+from reasoner_workloads.training.inputs import Fetched
 
+#: The file that a CurationJob publishes; the user's own may have any name where it is the only one.
 FILE = "data.parquet"
-COLUMNS = ("question", "ground_truth", "student_answer", "verdict", "reasoning")
+OPTIONAL = frozenset({"reasoning", "answer_type", "category"})
+VERDICTS = {
+    **dict.fromkeys(("true", "yes", "1", "correct"), True),
+    **dict.fromkeys(("false", "no", "0", "incorrect"), False),
+}
 
 
 @dataclass(frozen=True)
@@ -23,42 +31,86 @@ class Row:
     ground_truth: str
     student_answer: str
     verdict: bool
-    reasoning: str
+    reasoning: str = ""
+    answer_type: str = ""
+    category: str = ""
+
+    @property
+    def asked(self) -> tuple[str, str, str]:
+        """What the verdict is on."""
+        return self.question, self.ground_truth, self.student_answer
 
 
-@dataclass(frozen=True)
-class Split:
-    """Rows to learn from and rows to be measured on, of different questions."""
+def read(dataset: Fetched, columns: VerifierColumns) -> list[Row]:
+    """All rows of the dataset. Raises ConfigError where a column is missing or a verdict is none."""
+    records = _records(_file(Path(dataset.path)))
+    names = columns.model_dump()
+    present = {name for record in records for name in record}
+    default = VerifierColumns().model_dump()
+    needed = {theirs for ours, theirs in names.items() if ours not in OPTIONAL or theirs != default[ours]}
+    if missing := sorted(needed - present):
+        raise ConfigError(f"dataset: no column {', '.join(missing)}; data.columns names those to read")
+    return [_row(number, record, names) for number, record in enumerate(records)]
 
-    train: list[Row]
-    held_out: list[Row]
+
+def usable(rows: list[Row], prompt: VerifierPrompt) -> tuple[list[Row], Counter[str]]:
+    """The rows that can be learnt from, and how many are left out, by reason: something empty, answers that the
+    teacher both passes and fails, reasoning that ends in the other verdict."""
+    left_out: Counter[str] = Counter()
+    passed = {row.asked for row in rows if row.verdict}
+    torn = passed & {row.asked for row in rows if not row.verdict}
+    kept = []
+    for row in rows:
+        other = prompt.fail_marker if row.verdict else prompt.pass_marker
+        if not all(part.strip() for part in row.asked):
+            left_out["incomplete"] += 1
+        elif row.asked in torn or other in row.reasoning:
+            left_out["contradictory"] += 1
+        else:
+            kept.append(row)
+    return kept, left_out
 
 
-def read(dataset: Fetched) -> list[Row]:
-    """All rows of the dataset. Raises ConfigError where it is not one of verdicts."""
+def _file(folder: Path) -> Path:
+    if (folder / FILE).is_file():
+        return folder / FILE
+    found = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".jsonl"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ConfigError(f"dataset: it holds no {FILE} and not exactly one .parquet or .jsonl file ({names})")
+    return found[0]
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    import pyarrow.lib
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(parquet(dataset, FILE, COLUMNS), columns=list(COLUMNS))
-    return [Row(**row) for row in table.to_pylist()]
+    if path.suffix == ".parquet":
+        try:
+            return list(pyarrow.parquet.read_table(path).to_pylist())
+        except pyarrow.lib.ArrowException as error:
+            raise ConfigError(f"dataset: {path.name} is not Parquet: {error}") from error
+    records = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line) if line.strip() else None
+            except ValueError as error:
+                raise ConfigError(f"dataset: {path.name}, line {number}: {error}") from error
+            if record is not None and not isinstance(record, dict):
+                raise ConfigError(f"dataset: {path.name}, line {number} is not a JSON object")
+            records += [record] if record is not None else []
+    return records
 
 
-def split(rows: Iterable[Row], how: VerifierEvaluation) -> Split:
-    """Split by question, the same on every machine and whatever the order of the rows: a question's text, not its
-    row, decides, so that none is both learnt from and measured on."""
-    rows = list(rows)
-    questions = sorted({_key(row) for row in rows}, key=_shuffled)
-    count = math.ceil(how.holdout * len(questions))
-    if count >= len(questions):
-        raise ConfigError(f"dataset: {len(questions)} questions are too few to hold {how.holdout:.0%} of them out")
-    held_out = set(questions[:count])
-    measured = [row for row in rows if _key(row) in held_out]
-    measured.sort(key=lambda row: _shuffled(f"{_key(row)}\0{row.student_answer}"))
-    return Split([row for row in rows if _key(row) not in held_out], measured[: how.max_rows])
-
-
-def _key(row: Row) -> str:
-    return " ".join(row.question.lower().split())
-
-
-def _shuffled(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def _row(number: int, record: dict[str, Any], names: dict[str, str]) -> Row:
+    texts = {
+        ours: "" if record.get(theirs) is None else str(record[theirs])
+        for ours, theirs in names.items()
+        if ours != "verdict"
+    }
+    said = record.get(names["verdict"])
+    verdict = VERDICTS.get(str(said).strip().lower())
+    if verdict is None:
+        raise ConfigError(f"dataset: row {number}: {names['verdict']} is {said!r}, neither yes nor no")
+    return Row(verdict=verdict, **texts)

@@ -1,4 +1,4 @@
-"""Measures a verifier against the teacher on held-out rows. Called by `train`; needs torch."""
+"""Has a verifier judge rows. Called by `train`; needs torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from reasoner_api.common import VerifierPrompt
 from reasoner_workloads.training.rules import RulesJudge
 from reasoner_workloads.verifier.data import Row
-from reasoner_workloads.verifier.prompt import ask
+from reasoner_workloads.verifier.measure import Judged
+from reasoner_workloads.verifier.prompt import ask, decided
 
 #: Rows generated for at once.
 BATCH = 64
+#: Tokens of a reply at least, however long the prompt: room for a short decision.
+SHORTEST_REPLY = 32
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,18 @@ class Speaker:
     """Tokens of prompt and reply at most: what it was trained on."""
 
 
-def verdicts(speaker: Speaker, prompts: Sequence[str], tell: Callable[[float], None]) -> list[str]:
+def judge(speaker: Speaker, prompt: VerifierPrompt, rows: Sequence[Row], tell: Callable[[float], None]) -> list[Judged]:
+    """The verdicts of the verifier and of rules alone on rows. `tell` hears the share that is done."""
+    replies = generate(speaker, questions(prompt, rows), tell)
+    with RulesJudge() as rules:
+        by_rules = rules.judge([(row.ground_truth, row.student_answer) for row in rows])
+    return [
+        Judged(row, text, decided(prompt, text), ruled)
+        for row, text, ruled in zip(rows, replies, by_rules, strict=True)
+    ]
+
+
+def generate(speaker: Speaker, prompts: Sequence[str], tell: Callable[[float], None]) -> list[str]:
     """Greedy replies to prompts. `tell` hears the share that is done."""
     model, tokenizer = speaker.model.eval(), speaker.tokenizer
     tokenizer.padding_side = "left"
@@ -37,7 +51,7 @@ def verdicts(speaker: Speaker, prompts: Sequence[str], tell: Callable[[float], N
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
         batch = tokenizer([prompts[index] for index in chosen], padding=True, return_tensors="pt").to(model.device)
-        room = max(1, speaker.max_length - batch["input_ids"].shape[1])
+        room = max(SHORTEST_REPLY, speaker.max_length - batch["input_ids"].shape[1])
         with torch.inference_mode():
             output = model.generate(**batch, do_sample=False, max_new_tokens=room)
         texts = tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
@@ -45,26 +59,6 @@ def verdicts(speaker: Speaker, prompts: Sequence[str], tell: Callable[[float], N
             replies[index] = text
         tell((start + len(chosen)) / len(order))
     return replies
-
-
-def measure(said: Sequence[bool], rows: Sequence[Row]) -> dict[str, float]:
-    """Agreement with the teacher, and precision and recall of the verdict yes."""
-    right = sum(row.verdict == mine for mine, row in zip(said, rows, strict=True))
-    both = sum(row.verdict and mine for mine, row in zip(said, rows, strict=True))
-    mine_yes, teacher_yes = sum(said), sum(row.verdict for row in rows)
-    return {
-        "agreement": right / len(rows),
-        "precision": both / mine_yes if mine_yes else 0.0,
-        "recall": both / teacher_yes if teacher_yes else 0.0,
-        "held_out_rows": float(len(rows)),
-    }
-
-
-def baseline(rows: Sequence[Row]) -> float:
-    """Agreement with the teacher of rules alone, on the same rows."""
-    with RulesJudge() as rules:
-        said = rules.judge([(row.ground_truth, row.student_answer) for row in rows])
-    return measure(said, rows)["agreement"]
 
 
 def questions(prompt: VerifierPrompt, rows: Sequence[Row]) -> list[str]:

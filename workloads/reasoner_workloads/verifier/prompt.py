@@ -13,9 +13,11 @@ _FIELD = re.compile(r"\{(question|ground_truth|student_answer)\}")
 
 
 def check(prompt: VerifierPrompt) -> None:
-    """Raise ConfigError where the template leaves out what a verdict needs."""
+    """Raise ConfigError where the template leaves out what a verdict needs, or a pass cannot be told from a fail."""
     if missing := [name for name in FIELDS if f"{{{name}}}" not in prompt.template]:
         raise ConfigError(f"prompt.template: it does not contain {', '.join(f'{{{name}}}' for name in missing)}")
+    if prompt.pass_marker in prompt.fail_marker:
+        raise ConfigError(f"prompt.failMarker: it contains passMarker {prompt.pass_marker!r}: every reply would pass")
 
 
 def ask(prompt: VerifierPrompt, question: str, ground_truth: str, student_answer: str) -> str:
@@ -25,10 +27,19 @@ def ask(prompt: VerifierPrompt, question: str, ground_truth: str, student_answer
 
 
 def reply(prompt: VerifierPrompt, reasoning: str, verdict: bool) -> str:
-    """What the verifier is taught to reply."""
-    return f" {reasoning.strip()}\n{prompt.pass_marker if verdict else prompt.fail_marker}"
+    """What the verifier is taught to reply. A decision that the reasoning ends with is not said twice."""
+    marker = prompt.pass_marker if verdict else prompt.fail_marker
+    thought = reasoning.strip().removesuffix(marker).strip()
+    return f" {thought}\n{marker}" if thought else f" {marker}"
 
 
 def passed(prompt: VerifierPrompt, text: str) -> bool:
     """Whether a reply is a pass."""
     return prompt.pass_marker in text
+
+
+def decided(prompt: VerifierPrompt, text: str) -> bool | None:
+    """Whether a reply is a pass; None where it says neither."""
+    if passed(prompt, text):
+        return True
+    return False if prompt.fail_marker in text else None

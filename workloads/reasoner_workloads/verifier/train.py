@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from peft import LoraConfig
 from trl import SFTConfig, SFTTrainer
 
 from reasoner_api.status import Progress
 from reasoner_api.task import VerifierTask
-from reasoner_api.verifier import SFTTraining
+from reasoner_api.verifier import LoRA, SFTTraining
 from reasoner_workloads.common.run import Run
 from reasoner_workloads.training import launch, model
 from reasoner_workloads.training.arguments import build, deepspeed_config, device_arguments
@@ -20,8 +21,9 @@ from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
 from reasoner_workloads.training.world import World
-from reasoner_workloads.verifier import data, evaluate
-from reasoner_workloads.verifier.prompt import passed, reply
+from reasoner_workloads.verifier import data, evaluate, measure
+from reasoner_workloads.verifier.prompt import reply
+from reasoner_workloads.verifier.split import split
 
 #: The part of the run's progress that is training; measuring and publishing are the rest.
 TRAINED = 0.95
@@ -42,6 +44,7 @@ class _Training:
         self.this, self.work, self.folder = this, this.task.work, folder
         self.world = World()
         self.checkpoints = Checkpoints.of(this, KEPT_CHECKPOINTS, self.world)
+        self.evaluation: dict[str, Any] = {}
 
     def run(self) -> None:
         """Fetch, train, measure, publish."""
@@ -51,15 +54,27 @@ class _Training:
         own = self.folder / f"inputs-{self.world.local_rank}"
         dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
         base = fetch_base_model(work.base_model, work.storage, own / "base")
-        rows = data.split(data.read(dataset), work.evaluation)
+        found, unusable = data.usable(data.read(dataset, work.data.columns), work.prompt)
+        rows = split(found, work.evaluation, work.data)
+        for reason, count in (unusable + rows.left_out).items():
+            print(f"dataset: {count} rows left out: {reason}", flush=True)
         self.model, self.tokenizer = model.load(base, bf16=False)
         trainer = SFTTrainer(
-            model=self.model, args=config, train_dataset=self._examples(rows.train), processing_class=self.tokenizer
+            model=self.model,
+            args=config,
+            train_dataset=self._examples(rows.train),
+            processing_class=self.tokenizer,
+            peft_config=adapters(work.training.lora),
         )
         stop = listen(this)
         self._train(trainer, stop)
         made = self.folder / "model"
-        model.save(trainer, made)
+        if work.training.lora is None:
+            model.save(trainer, made)
+        else:
+            model.save(trainer, self.folder / "adapters")
+            if self.world.main:
+                model.merge(base, self.folder / "adapters", made)
         if self.world.main:
             metrics = self._measure(made, rows.held_out) | {"train_rows": float(len(rows.train))}
             publish_model(this, self._made(made, metrics, dataset, base))
@@ -81,14 +96,21 @@ class _Training:
         """Figures of the model as it was saved, which is what will be served."""
         fresh, tokenizer = model.load(Fetched(str(folder), "the trained model"), bf16=self.work.training.bf16)
         speaker = evaluate.Speaker(fresh.to(self.model.device), tokenizer, self.work.training.max_length)
-        prompts = evaluate.questions(self.work.prompt, rows)
 
         def tell(share: float) -> None:
             self.this.reporter.advance(TRAINED + (0.99 - TRAINED) * share, "measuring held-out agreement")
 
-        replies = evaluate.verdicts(speaker, prompts, tell)
-        measured = evaluate.measure([passed(self.work.prompt, text) for text in replies], rows)
-        return {**self.this.reporter.report.metrics, **measured, "baseline_agreement": evaluate.baseline(rows)}
+        judged = evaluate.judge(speaker, self.work.prompt, rows, tell)
+        # Apart: their prompts may be longer than anything the model was trained on.
+        paper = evaluate.judge(speaker, self.work.prompt, measure.PAPER_EXAMPLES, lambda _: None)
+        self.evaluation = {
+            "confusion": measure.confusion(judged),
+            "byAnswerType": measure.by(judged, lambda row: row.answer_type),
+            "byCategory": measure.by(judged, lambda row: row.category),
+            "differences": [one.wire() for one in judged if not one.agrees or not one.rules_agree][:100],
+            "paperExamples": [one.wire() for one in paper],
+        }
+        return {**self.this.reporter.report.metrics, **measure.figures(judged)}
 
     def _made(self, folder: Path, metrics: dict[str, float], dataset: Fetched, base: Fetched) -> Made:
         prompt = self.work.prompt
@@ -100,13 +122,16 @@ class _Training:
             notes="Says whether a student's short answer is equivalent to the ground truth. `verifier.json` holds "
             "the prompt template and the decision markers; decode at temperature 0. Agreement is with the "
             "teacher's verdicts on questions that were held out of training; the baseline is math-verify.",
-            more={"verifier.json": {**prompt.wire(), "baseModel": base.identity, "dataset": dataset.identity}},
+            more={
+                "verifier.json": {**prompt.wire(), "baseModel": base.identity, "dataset": dataset.identity},
+                "evaluation.json": self.evaluation,
+            },
         )
 
 
 def arguments(settings: SFTTraining, output: Path) -> SFTConfig:
     """SFTConfig of the settings. Raises ConfigError."""
-    ours: dict[str, Any] = settings.model_dump(exclude={"args", "deepspeed", "max_steps"})
+    ours: dict[str, Any] = settings.model_dump(exclude={"args", "deepspeed", "lora", "max_steps"})
     ours |= device_arguments() | {
         "output_dir": str(output),
         "max_steps": settings.max_steps or -1,
@@ -116,7 +141,22 @@ def arguments(settings: SFTTraining, output: Path) -> SFTConfig:
         "save_total_limit": 1,
         "logging_steps": LOG_EVERY,
         "logging_first_step": True,
+        # A loss that is no number must show, and end the run.
+        "logging_nan_inf_filter": False,
         "report_to": "none",
         "disable_tqdm": True,
     }
     return build(SFTConfig, ours, settings.args, "training")
+
+
+def adapters(settings: LoRA | None) -> LoraConfig | None:
+    """PEFT's configuration of the settings; None where every weight is trained."""
+    if settings is None:
+        return None
+    return LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.target_modules or "all-linear",
+        task_type="CAUSAL_LM",
+    )
