@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 import typer
 
 from reasoner_operator import __version__
+from reasoner_operator.cli_plan import plan
 from reasoner_operator.settings import SettingsError, load_settings
 
 app = typer.Typer(
@@ -117,6 +118,9 @@ def verify(
 def version() -> None:
     """Print the version."""
     print(__version__)
+
+
+app.command()(plan)
 
 
 def _mount_local() -> None:

@@ -1,0 +1,169 @@
+"""What a spec will take, before it runs: rows, requests, tokens, cost, time, batches. Pure; called by the command
+`reasoner plan`. The shares are the recipe's (General-Reasoner, section 2), the tokens what its prompts come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reasoner_api.curation import CurationJobSpec, ModelEndpoint
+from reasoner_api.grpo import GRPORunSpec
+from reasoner_api.verifier import VerifierTrainingSpec
+
+#: Seconds of a 7B step on 4 x 8 H100 (section 4), and the share of it that scoring may take.
+STEP_SECONDS, SCORING_SHARE = 247.0, 0.1
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What is not known before a run. Shares are of the rows that come in."""
+
+    rows: int = 5_000_000
+    """Rows of the source."""
+    fetched: float = 0.6
+    """Pages that still show a human answer."""
+    extracted: float = 0.33
+    """Of those, pages with one verifiable question: 1 M of 5 M in the paper, with `fetched`."""
+    balanced: float = 0.7
+    """Questions left once easy mathematics is gone."""
+    unruled: float = 0.4
+    """Distinct candidate answers for which no rule decides."""
+    page_tokens: int = 2500
+    """Prompt tokens of an extraction."""
+    solution_tokens: int = 900
+    """Completion tokens of a candidate."""
+    request_seconds: float = 5.0
+    """Seconds of a request in flight."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage's estimate."""
+
+    name: str
+    rows: int
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the tables show, and what does not fit."""
+
+    facts: dict[str, float | int | str]
+    stages: tuple[Stage, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def curation(spec: CurationJobSpec, given: Assumptions) -> Estimate:
+    """Rows, requests, tokens, cost and time by stage. Stages overlap: the slowest gives the time."""
+    rows = int(min(given.rows, spec.source.limit or given.rows) * spec.source.sample)
+    fetched = int(rows * given.fetched)
+    extracted = int(fetched * given.extracted)
+    balanced = int(extracted * given.balanced)
+    models, candidates = spec.models, spec.filters.candidates
+    pods = spec.parallelism or spec.shards
+    # Rows in, requests, prompt and completion tokens a request.
+    asked = (
+        ("extract", models.extractor, fetched, fetched, given.page_tokens, 200),
+        ("annotate", models.annotator, extracted, extracted, 350, 40),
+        ("sample", models.solver, balanced, balanced * candidates, 200, given.solution_tokens),
+        ("filter", models.judge, balanced, int(balanced * candidates * given.unruled), 350, 150),
+    )
+    fetching = rows / (spec.recrawl.concurrency * pods) * min(given.request_seconds, spec.recrawl.timeout_seconds)
+    stages = [Stage("recrawl", rows, rows, 0, 0, 0.0, fetching)]
+    for name, model, came, requests, prompt, written in asked:
+        endpoint, written = model or models.extractor, min(written, (model or models.extractor).max_tokens)
+        tokens = requests * prompt, requests * written
+        price = endpoint.price
+        cost = (tokens[0] * price.input_per_million + tokens[1] * price.output_per_million) / 1e6
+        stages.append(
+            Stage(name, came, requests, *tokens, cost, _seconds(endpoint, requests, sum(tokens), pods, given))
+        )
+    whole = sum(stage.cost_usd for stage in stages), sum(s.prompt_tokens + s.completion_tokens for s in stages)
+    seconds = _together(spec, stages)
+    facts = {"rows": rows, "requests": sum(s.requests for s in stages[1:]), "tokens": whole[1]}
+    return Estimate(
+        {**facts, "costUSD": round(whole[0], 2), "hours": round(seconds / 3600, 2)},
+        tuple(stages),
+        tuple(_over_budget(spec, *whole)),
+    )
+
+
+def _seconds(endpoint: ModelEndpoint, requests: int, tokens: int, pods: int, given: Assumptions) -> float:
+    """By whichever binds: concurrency, requests a minute, tokens a minute."""
+    return max(
+        requests * given.request_seconds / (endpoint.concurrency * pods),
+        requests / endpoint.requests_per_minute * 60 if endpoint.requests_per_minute else 0.0,
+        tokens / endpoint.tokens_per_minute * 60 if endpoint.tokens_per_minute else 0.0,
+    )
+
+
+def _together(spec: CurationJobSpec, stages: list[Stage]) -> float:
+    """Roles without an endpoint of their own share the extractor's limits, one after the other."""
+    roles = {"extract": True, "annotate": spec.models.annotator is None, "sample": spec.models.solver is None}
+    roles["filter"] = spec.models.judge is None
+    shared = sum(stage.seconds for stage in stages if roles.get(stage.name))
+    return max([shared, *(stage.seconds for stage in stages)])
+
+
+def _over_budget(spec: CurationJobSpec, cost: float, tokens: int) -> list[str]:
+    budget, found = spec.budget, []
+    if budget.max_cost_usd is not None and cost > budget.max_cost_usd:
+        found.append(f"budget.maxCostUSD: {budget.max_cost_usd:,.2f} is less than the estimate, {cost:,.2f}")
+    if budget.max_tokens is not None and tokens > budget.max_tokens:
+        found.append(f"budget.maxTokens: {budget.max_tokens:,} is less than the estimate, {tokens:,}")
+    return found
+
+
+def verifier(spec: VerifierTrainingSpec, rows: int | None) -> Estimate:
+    """Pods, GPUs, batches and steps."""
+    training, processes, facts = spec.training, _processes(spec), _pods(spec)
+    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps * processes
+    steps = training.max_steps
+    if steps is None and rows is not None:
+        steps = max(1, int(rows * (1 - spec.evaluation.holdout) * training.num_train_epochs / batch))
+    return Estimate({**facts, "rowsAStep": batch, "steps": steps or "set --rows: as many as the dataset has"})
+
+
+def grpo(spec: GRPORunSpec, step_seconds: float) -> Estimate:
+    """Pods, GPUs, completions of a step and of a generation, verifications and the rate that they need. `step_seconds`
+    is the time of one generation with its optimizer steps."""
+    settings, processes = spec.grpo, _processes(spec)
+    step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * processes
+    generation = settings.per_device_train_batch_size * settings.steps_per_generation * processes
+    each = settings.steps_per_generation * settings.num_iterations / settings.gradient_accumulation_steps
+    warnings = []
+    if generation % settings.num_generations:
+        warnings.append(f"grpo.numGenerations: {settings.num_generations} does not divide {generation} completions")
+    if each % 1:
+        warnings.append("grpo.stepsPerGeneration: is no multiple of gradientAccumulationSteps")
+    elif spec.checkpoint.every_steps % each:
+        warnings.append(f"checkpoint.everySteps: is no multiple of the {each:g} optimizer steps of a generation")
+    return Estimate(
+        {
+            **_pods(spec),
+            "completionsAStep": step,
+            "completionsAGeneration": generation,
+            "promptsAGeneration": generation // settings.num_generations,
+            "optimizerStepsAGeneration": each,
+            "optimizerSteps": settings.max_steps,
+            "generations": round(settings.max_steps / each, 1),
+            "verificationsAGeneration": generation,
+            "verificationsASecondNeeded": round(generation / (step_seconds * SCORING_SHARE), 1),
+            "hours": round(settings.max_steps / each * step_seconds / 3600, 1),
+        },
+        warnings=tuple(warnings),
+    )
+
+
+def _pods(spec: VerifierTrainingSpec | GRPORunSpec) -> dict[str, int]:
+    nodes, gpus = spec.compute.nodes or 1, spec.compute.gpus_per_node or 0
+    return {"pods": nodes, "gpusAPod": gpus, "gpus": nodes * gpus, "processes": _processes(spec)}
+
+
+def _processes(spec: VerifierTrainingSpec | GRPORunSpec) -> int:
+    """One a GPU; one a pod where there is none."""
+    return (spec.compute.nodes or 1) * (spec.compute.gpus_per_node or 1)
