@@ -154,7 +154,7 @@ class Benchmark(Model):
     """File, or all files below a prefix that ends in `/`: the forms and formats of `source`."""
     format: SourceFormat | None = None
     """Format of the files; recognised when absent."""
-    columns: Annotated[list[ColumnName], Field(min_length=1, max_length=16)] = ["question"]
+    columns: list[ColumnName] = Field(default=["question"], min_length=1, max_length=16)
     """Columns that hold the benchmark's text."""
 
 

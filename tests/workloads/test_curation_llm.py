@@ -255,10 +255,10 @@ async def test_rules_judge_first(server: Server) -> None:
 
 async def test_the_model_judges_the_rest_once_each(server: Server) -> None:
     def reply(body: dict[str, Any]) -> str:
-        right = "4.9 N m" in body["messages"][1]["content"]
-        return json.dumps({"reasoning": "A joule is a newton metre.", "equivalent": right})
+        right = "blood cells" in body["messages"][1]["content"]
+        return json.dumps({"reasoning": "Erythrocytes are red blood cells.", "equivalent": right})
 
     server.reply = reply
-    found = await judged(server, "4.9 J", ["4.9 N m", "9.8 J", "$4.9 N m$", "4.9 N m"])
-    assert found == [("4.9 N m", True), ("9.8 J", False), ("$4.9 N m$", True), ("4.9 N m", True)]
+    found = await judged(server, "erythrocytes", ["blood cells", "platelets", "$blood cells$", "blood cells"])
+    assert found == [("blood cells", True), ("platelets", False), ("$blood cells$", True), ("blood cells", True)]
     assert len(server.asked) == 2
