@@ -81,15 +81,25 @@ class Source(Model):
     """Share of the rows to take, chosen by a hash of their URL: the same rows whatever their order and the shards."""
 
 
+CIDR = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$", max_length=64)]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
+
+
 class Recrawl(Model):
-    """How the original pages are fetched again."""
+    """How the original pages are fetched again.
+
+    Only public addresses are connected to, whatever a page links to or a name resolves to: private, loopback,
+    link-local (a cloud's metadata), shared, multicast and reserved ones are dropped as `forbidden_address`, IPv4 inside
+    IPv6 included. Proxies of the environment are not used."""
 
     requests_per_second_per_host: Annotated[float, Field(ge=0.01, le=1000)] = 2.0
     """Requests a second to one host, over this job's pods together."""
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
     """Requests in flight in one pod, all hosts together."""
+    concurrency_per_host: Annotated[int, Field(ge=1, le=256)] = 4
+    """Requests in flight to one host from one pod."""
     timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 30.0
-    """Seconds until a fetch counts as failed."""
+    """Seconds until a fetch counts as failed, from the connection to the last byte."""
     max_page_bytes: Annotated[int, Field(ge=1024)] = 4_194_304
     """Bytes of a page after decompression beyond which it is dropped."""
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
@@ -98,6 +108,19 @@ class Recrawl(Model):
     """User agent sent and looked up in robots.txt."""
     respect_robots_txt: bool = True
     """Whether pages that robots.txt forbids are dropped."""
+    allow_addresses: Annotated[list[CIDR], Field(max_length=64)] = Field(default_factory=list)
+    """Addresses (CIDR) that are connected to although they are not public, on any port: a laboratory's own web."""
+    deny_addresses: Annotated[list[CIDR], Field(max_length=256)] = Field(default_factory=list)
+    """Addresses (CIDR) that are not connected to although they are public, such as a cluster's own; wins over
+    `allowAddresses`."""
+    allow_ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1, max_length=64)] = Field(
+        default=[80, 443, 8080, 8443]
+    )
+    """Ports that are connected to."""
+    allow_hosts: Annotated[list[HostName], Field(max_length=10000)] = Field(default_factory=list)
+    """Hosts to fetch from, each with all names below it (`example.org` covers `www.example.org`); all when empty."""
+    deny_hosts: Annotated[list[HostName], Field(max_length=10000)] = Field(default_factory=list)
+    """Hosts not to fetch from, each with all names below it; wins over `allowHosts`."""
 
 
 class Price(Model):

@@ -76,7 +76,7 @@ def make_task(pages: str, models: str, storage: dict[str, Any], **work: Any) -> 
             "output": f"{storage['uri']}/default/demo",
             "work": {
                 "source": {"uri": f"{pages}/source.jsonl"},
-                "recrawl": {"requestsPerSecondPerHost": 500},
+                "recrawl": {"requestsPerSecondPerHost": 500, "allowAddresses": ["127.0.0.0/8"]},
                 "models": {"extractor": {"baseURL": f"{models}/v1", "model": "stand-in-teacher", "price": PRICE}},
                 "split": {"test": 20},
                 "storage": storage,
@@ -273,7 +273,7 @@ def test_a_shard_that_is_done_is_not_done_again(three: Job, tmp_path: Path, mode
 
 
 def test_sigterm_ends_a_pod_at_once_with_its_word(tmp_path: Path, pages: str, models: str) -> None:
-    slow = {"requestsPerSecondPerHost": 0.05}
+    slow = {"requestsPerSecondPerHost": 0.05, "allowAddresses": ["127.0.0.0/8"]}
     pod = start_pod(make_task(pages, models, {"uri": tmp_path.as_uri()}, recrawl=slow), tmp_path, 0)
     assert pod.stdout is not None
     assert "pages" in pod.stdout.readline()

@@ -1,4 +1,4 @@
-"""Bytes of a page to text, as browsers do it. Called by `fetch`."""
+"""Bytes of a page to text, as browsers do it. Called by `recrawl` and the WARC source."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import re
 
 _META = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+#: The encodings of the web (WHATWG Encoding), by Python's names. Others that Python knows are no pages' (UTF-7 smuggles
+#: markup, `unicode_escape` warns, `punycode` takes time that grows with the square of the length).
+_KNOWN = frozenset(
+    {"utf-8", "utf-16", "utf-16-le", "utf-16-be", "ascii", "cp866", "koi8-r", "koi8-u", "mac-roman", "mac-cyrillic"}
+    | {f"iso8859-{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16)}
+    | {"cp874", "tis-620", "iso8859-11", *(f"cp125{digit}" for digit in range(9))}
+    | {"gb2312", "gbk", "gb18030", "big5", "big5hkscs", "euc_jp", "iso2022_jp", "shift_jis", "cp932", "euc_kr", "cp949"}
+)
 #: Names that pages use for the superset that they mean (WHATWG Encoding).
 _MEANT = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
 
@@ -27,9 +35,11 @@ def decode(body: bytes, header: str | None) -> str:
 
 
 def _by(label: str, body: bytes) -> str | None:
-    """The text by a label, or None where that names no text encoding."""
+    """The text by a label, or None where that names no encoding of the web."""
     try:
         name = codecs.lookup(label).name
+        if name not in _KNOWN:
+            return None
         return body.decode(_MEANT.get(name, name), errors="replace")
     except (LookupError, UnicodeError):
         return None

@@ -15,12 +15,12 @@ from reasoner_api.status import StageCount, Usage
 from reasoner_api.task import CurationTask
 from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.store import Store
-from reasoner_workloads.curation.fetch import Fetcher
 from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import close_models, open_models
 from reasoner_workloads.curation.records import Funnel, Record, Row, funnel_of
+from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.source import read_rows
 from reasoner_workloads.curation.stages import Crew, curate
 from reasoner_workloads.curation.together import together

@@ -8,11 +8,11 @@ from typing import get_args
 from reasoner_api.curation import Difficulty, Filters
 from reasoner_workloads.common.answers import extract_answer
 from reasoner_workloads.curation import page, prompts
-from reasoner_workloads.curation.fetch import Fetcher
 from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.llm import Model
 from reasoner_workloads.curation.records import Dropped, DroppedAt, Funnel, Record, Row
+from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.together import together
 
 LEVELS: tuple[str, ...] = get_args(Difficulty)
