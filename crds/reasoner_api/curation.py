@@ -108,6 +108,11 @@ class Recrawl(Model):
     """User agent sent and looked up in robots.txt."""
     respect_robots_txt: bool = True
     """Whether pages that robots.txt forbids are dropped."""
+    cache_pages: bool = True
+    """Whether pages are kept under `cache/pages/` of the storage, for pods that take over and for later runs."""
+    max_age_seconds: Annotated[int, Field(ge=0)] = 604_800
+    """Seconds for which a kept page is used without asking its server; an older one is asked for again, by its ETag or
+    Last-Modified where it has one."""
     allow_addresses: Annotated[list[CIDR], Field(max_length=64)] = Field(default_factory=list)
     """Addresses (CIDR) that are connected to although they are not public, on any port: a laboratory's own web."""
     deny_addresses: Annotated[list[CIDR], Field(max_length=256)] = Field(default_factory=list)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from reasoner_api.status import StageCount, Usage
 from reasoner_api.task import CurationTask
 from reasoner_workloads.common.progress import Reporter
-from reasoner_workloads.common.store import Store
+from reasoner_workloads.common.store import Store, open_store
 from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.ledger import Ledger
@@ -97,8 +97,10 @@ class _Work:
         models = open_models(self.work, self.ledger, os.environ)
         waiting = iter(self.rows)
         busy = min(len(self.rows), self.work.recrawl.concurrency + sum(m.endpoint.concurrency for m in models.values()))
+        at = self.work.storage
+        pages = open_store(at.uri, endpoint=at.endpoint, region=at.region)
         try:
-            async with Fetcher(self.work.recrawl, self.work.shards) as fetcher, Judge(models["judge"]) as judge:
+            async with Fetcher(self.work.recrawl, self.work.shards, pages) as fetcher, Judge(models["judge"]) as judge:
                 screens = Screens(self.work.filters, self.work.storage)
                 crew = Crew(fetcher, models, judge, screens, self.work.filters, self.funnel)
                 telling = asyncio.create_task(self._tell())

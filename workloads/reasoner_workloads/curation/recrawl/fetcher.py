@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import email.message
+import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 
 from reasoner_api.curation import Recrawl
+from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.charset import decode
 from reasoner_workloads.curation.records import Dropped
+from reasoner_workloads.curation.recrawl.cache import Kept, PageCache
 from reasoner_workloads.curation.recrawl.client import Answer, Client
 from reasoner_workloads.curation.recrawl.guard import Guard
 from reasoner_workloads.curation.recrawl.hosts import Hosts
@@ -18,35 +22,56 @@ PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
 class Fetcher:
-    """Fetches pages for one shard of `shards`. An async context manager."""
+    """Fetches pages for one shard of `shards`, those kept in `store` only when they are old. An async context
+    manager."""
 
-    def __init__(self, settings: Recrawl, shards: int) -> None:
+    def __init__(self, settings: Recrawl, shards: int, store: Store | None = None) -> None:
         self._settings = settings
         self._guard = Guard(settings)
         self._client = Client(settings, self._guard)
         self._hosts = Hosts(settings, shards, self._client, self._guard)
+        self._cache = PageCache(store) if store is not None and settings.cache_pages else None
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Fetcher:
         await self._open.enter_async_context(self._client)
         self._open.callback(self._hosts.close)
+        if self._cache is not None:
+            self._open.callback(self._cache.close)
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         await self._open.aclose()
 
     async def page(self, url: str) -> str:
-        """The page's HTML, redirects followed. Raises Dropped with `forbidden_address`, `robots` or `http_error`."""
-        return text_of(await self._walk(url))
+        """The page's HTML, redirects followed. Raises Dropped with `forbidden_address`, `robots` or `http_error`, and
+        StoreError where the cache cannot be reached."""
+        if self._cache is None:
+            return text_of((await self._walk(url, None)).answer)
+        kept = await self._cache.get(url)
+        if kept is None or not self._usable(url, kept):
+            kept = await self._walk(url, kept)
+            await self._cache.put(url, kept)
+        return text_of(kept.answer)
 
-    async def _walk(self, text: str) -> Answer:
+    def _usable(self, url: str, kept: Kept) -> bool:
+        """Whether the spec's limits take a kept page as it is. Raises Dropped where they have come to forbid it."""
+        for address in (url, kept.url):
+            self._guard.url(address)
+        young = 0 <= time.time() - kept.at < self._settings.max_age_seconds
+        return young and len(kept.answer.body) <= self._settings.max_page_bytes
+
+    async def _walk(self, text: str, kept: Kept | None) -> Kept:
         """The answer at the end of the redirects, each held to the same rules."""
         url = self._guard.url(text)
         for _ in range(self._settings.max_redirects + 1):
+            known = kept if kept is not None and kept.url == str(url) else None
             async with self._hosts.turn(url):
-                answer = await self._client.read(url)
+                answer = await self._client.read(url, known.conditions if known else {})
+            if known and known.conditions and answer.status == 304:
+                return replace(known, at=time.time())
             if answer.follow is None:
-                return answer
+                return Kept(str(url), time.time(), answer)
             url = self._guard.url(answer.follow, url)
         raise Dropped("http_error", f"more than {self._settings.max_redirects} redirects")
 
