@@ -48,7 +48,7 @@ Difficulty = Literal["primary", "middle_school", "high_school", "university", "g
 STAGES = ("source", "recrawl", "extract", "annotate", "balance", "sample", "filter", "deduplicate")
 
 
-SourceFormat = Literal["jsonl", "parquet", "csv"]
+SourceFormat = Literal["jsonl", "parquet", "csv", "warc"]
 ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -72,7 +72,8 @@ class Source(Model):
     """File with one row a question: `s3://`, `file://` or `http(s)://`. With a `/` at its end: all files below it,
     in the order of their names."""
     format: SourceFormat | None = None
-    """Format of the files; recognised by name and content when absent. Compression (gzip, Zstandard) always is."""
+    """Format of the files; recognised by name and content when absent. Compression (gzip, Zstandard) always is. Of
+    WARC files (Common Crawl) each response with HTML is a row, and its page is taken from there: nothing is fetched."""
     columns: Columns = Columns()
     """Names of the columns."""
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -179,8 +180,8 @@ class Benchmark(Model):
     """Questions that the dataset must not hold."""
 
     uri: SourceURI
-    """File, or all files below a prefix that ends in `/`: the forms and formats of `source`."""
-    format: SourceFormat | None = None
+    """File, or all files below a prefix that ends in `/`: the forms of `source`."""
+    format: Literal["jsonl", "parquet", "csv"] | None = None
     """Format of the files; recognised when absent."""
     columns: list[ColumnName] = Field(default=["question"], min_length=1, max_length=16)
     """Columns that hold the benchmark's text."""

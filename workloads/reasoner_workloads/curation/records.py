@@ -21,6 +21,8 @@ class Row:
     url: str
     hint: str
     """The crawled text: noisy, but it tells which question of a page is meant."""
+    response: bytes | None = None
+    """The page's HTTP response where the source holds it: it is not fetched."""
 
 
 class Dropped(Exception):

@@ -38,7 +38,8 @@ async def curate(row: Row, crew: Crew) -> Record:
         with count("source"):
             pass
         with count("recrawl"):
-            found = page.read(await crew.fetcher.page(row.url), row.hint)
+            text = crew.fetcher.captured(row.response) if row.response else await crew.fetcher.page(row.url)
+            found = page.read(text, row.hint)
         with count("extract"):
             record = await extract(record, found, row.hint, crew)
             crew.screens.check(record.question, record.answer)

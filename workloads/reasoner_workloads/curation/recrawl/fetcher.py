@@ -17,6 +17,7 @@ from reasoner_workloads.curation.recrawl.cache import Kept, PageCache
 from reasoner_workloads.curation.recrawl.client import Answer, Client
 from reasoner_workloads.curation.recrawl.guard import Guard
 from reasoner_workloads.curation.recrawl.hosts import Hosts
+from reasoner_workloads.curation.recrawl.message import answer_of
 
 PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
@@ -54,6 +55,10 @@ class Fetcher:
             await self._cache.put(url, kept)
         return text_of(kept.answer)
 
+    def captured(self, response: bytes) -> str:
+        """The HTML of a page that the source brought along. Raises Dropped with `http_error`."""
+        return text_of(answer_of(response, self._settings.max_page_bytes))
+
     def _usable(self, url: str, kept: Kept) -> bool:
         """Whether the spec's limits take a kept page as it is. Raises Dropped where they have come to forbid it."""
         for address in (url, kept.url):
@@ -80,11 +85,14 @@ def text_of(answer: Answer) -> str:
     """An answer's page as text. Raises Dropped with `http_error` where it is none."""
     if answer.status != 200:
         raise Dropped("http_error", str(answer.status))
-    declared = answer.headers.get("content-type", "text/html")
-    kind = declared.partition(";")[0].strip().lower()
-    if kind not in PAGES:
+    if (kind := kind_of(answer)) not in PAGES:
         raise Dropped("http_error", f"not a page but {kind[:100]}")
-    return decode(answer.body, _charset(declared))
+    return decode(answer.body, _charset(answer.headers.get("content-type", "")))
+
+
+def kind_of(answer: Answer) -> str:
+    """The media type that an answer declares; HTML where it declares none."""
+    return answer.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
 
 
 def _charset(content_type: str) -> str | None:

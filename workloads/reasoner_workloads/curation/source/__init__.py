@@ -1,5 +1,5 @@
-"""The list of crawled questions: JSONL, Parquet or CSV, from an object store, a file or the web. `read_rows` is called
-by `shard`, `values` also by the decontamination."""
+"""The list of crawled questions (JSONL, Parquet, CSV) or the pages themselves (WARC), from an object store, a file or
+the web. `read_rows` is called by `shard`, `values` also by the decontamination."""
 
 from __future__ import annotations
 

@@ -31,6 +31,14 @@ class Malformed(Exception):
     """A row that cannot be used; the message goes on from "row 7 ..."."""
 
 
+class Capture(dict[str, Any]):
+    """The columns of a captured page, and the page: a file's own columns never say what a page holds."""
+
+    def __init__(self, response: bytes, **columns: Any) -> None:
+        super().__init__(columns)
+        self.response = response
+
+
 def names_of(columns: Columns) -> dict[str, tuple[str, ...]]:
     """The names that each column goes by."""
     return {role: (own,) if (own := getattr(columns, role)) else known for role, known in KNOWN.items()}
@@ -47,6 +55,7 @@ def row_of(found: dict[str, Any] | Malformed, columns: Columns) -> Row:
         id=name or hashlib.sha256(url.encode()).hexdigest()[:16],
         url=url,
         hint=_text(_first(found, names["question"]))[:LONGEST_HINT],
+        response=found.response if isinstance(found, Capture) else None,
     )
 
 

@@ -17,7 +17,7 @@ from reasoner_workloads.common.store import Missing, Store, StoreError, open_sto
 from reasoner_workloads.curation.source import web
 from reasoner_workloads.curation.source.columns import names_of
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".csv")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".warc")
 PACKED = (".gz", ".zst")
 
 

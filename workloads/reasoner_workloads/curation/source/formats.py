@@ -17,8 +17,10 @@ from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from warcio.exceptions import ArchiveLoadFailed
 
 from reasoner_api.curation import SourceFormat
+from reasoner_workloads.curation.source import warc
 from reasoner_workloads.curation.source.columns import Malformed
 from reasoner_workloads.curation.source.files import PACKED, File, Place
 
@@ -33,6 +35,7 @@ _SUFFIXES: dict[str, SourceFormat] = {
     ".json": "jsonl",
     ".parquet": "parquet",
     ".csv": "csv",
+    ".warc": "warc",
 }
 
 Values = Iterator[dict[str, Any] | Malformed]
@@ -45,6 +48,9 @@ def rows_of(file: File, place: Place) -> Values:
     try:
         if kind == "parquet":
             yield from _parquet(file, place)
+        elif kind == "warc":
+            with closing(_unpacked(file.path)) as archive:
+                yield from _warc(archive, file, place)
         else:
             with closing(_unpacked(file.path)) as lines:
                 _open_text(lines, file, place, kind)
@@ -69,11 +75,13 @@ def recognise(file: File, place: Place) -> SourceFormat:
             start = lines.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     except (EOFError, zlib.error, OSError) as error:
         raise place.fault(f"{file.name} is cut off or damaged: {error}") from error
+    if start.startswith(b"WARC/"):
+        return "warc"
     if start.startswith(b"{"):
         return "jsonl"
     if b"," in start.partition(b"\n")[0] and b"\0" not in start:
         return "csv"
-    raise place.fault(f"cannot tell what {file.name} is: set jsonl, parquet or csv", "format")
+    raise place.fault(f"cannot tell what {file.name} is: set jsonl, parquet, csv or warc", "format")
 
 
 def _unpacked(path: Path) -> io.BufferedReader:
@@ -159,6 +167,15 @@ def _check_names(names: list[str], file: File, place: Place) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
         raise place.fault(f"{file.name} has several columns called {', '.join(twice)}")
+
+
+def _warc(archive: io.BufferedReader, file: File, place: Place) -> Values:
+    if not archive.peek(5).startswith(b"WARC/"):
+        raise place.fault(f"{file.name} is not WARC", "format")
+    try:
+        yield from warc.records_of(archive)
+    except ArchiveLoadFailed as error:
+        raise place.fault(f"{file.name} is cut off or damaged: {str(error)[:200]}") from error
 
 
 def _parquet(file: File, place: Place) -> Values:
