@@ -4,14 +4,14 @@ the order of ALL: what says more about answers comes first."""
 from __future__ import annotations
 
 import copy
+import itertools
 import re
-from collections.abc import Iterable
 
 from lxml import etree
 from lxml.html import HtmlElement
 
 from reasoner_workloads.curation.blocks import Answer, Block
-from reasoner_workloads.curation.markup import by_class, classes, remove, text_of
+from reasoner_workloads.curation.markup import by_class, classes, integer, remove, text_of
 from reasoner_workloads.curation.signs import by_bot, vouched
 from reasoner_workloads.curation.structured import from_microdata
 
@@ -20,6 +20,10 @@ _CLUTTER = frozenset(
     {"quote", "signature", "reputation", "byline", "bot-notice", "js-post-menu", "post-menu", "post-signature"}
     | {"comments", "comment", "os-number", "solution-author", "post-thanks"}
 )
+#: Elements before a solution that may belong to its question.
+MOST_ABOVE = 100
+#: Headings that may be the solution's.
+MOST_HEADINGS = 50
 _HEADING = re.compile(r"\W*(?:worked\s+)?(?:solution|answer)s?\b[\s\d.:]*", re.IGNORECASE)
 
 
@@ -85,10 +89,10 @@ def faq(root: HtmlElement) -> list[Block]:
 
 def headed(root: HtmlElement) -> list[Block]:
     """A heading "Solution" or "Answer", and what comes before and after it."""
-    for heading in root.iter("h2", "h3", "h4", "h5"):
-        if not _HEADING.fullmatch(heading.text_content() or ""):
-            continue
-        before = [node for node in heading.itersiblings(preceding=True) if node.tag in ("p", "div", "ul", "ol")]
+    headings = (node for node in root.iter("h2", "h3", "h4", "h5") if _HEADING.fullmatch(node.text_content() or ""))
+    for heading in itertools.islice(headings, MOST_HEADINGS):
+        above = itertools.islice(heading.itersiblings(preceding=True), MOST_ABOVE)
+        before = [node for node in above if node.tag in ("p", "div", "ul", "ol")]
         after = []
         for node in heading.itersiblings():
             if node.tag in ("h1", "h2", "h3", "h4", "h5"):
@@ -169,6 +173,5 @@ def _thanks(post: HtmlElement) -> int:
     return _first_integer(*(node.text_content() for node in by_class(post, "post-thanks", "reputation")))
 
 
-def _first_integer(*texts: Iterable[str] | str) -> int:
-    found = next((match for text in texts if (match := re.search(r"-?\d+", str(text)))), None)
-    return int(found.group()) if found else 0
+def _first_integer(*texts: str) -> int:
+    return next((integer(text) for text in texts if re.search("[0-9]", text)), 0)

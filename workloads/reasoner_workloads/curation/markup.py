@@ -17,6 +17,11 @@ _SILENT = frozenset(
     {"script", "style", "noscript", "template", "button", "form", "input", "select", "textarea", "svg", "iframe"}
     | {"head", "nav"}
 )
+#: How deep elements are nested at most, pairs of an element and one around it, characters of text times the elements
+#: around them. Real pages stay at a tenth.
+DEEPEST = 120
+MOST_PAIRS = 2_000_000
+MOST_HEFT = 150_000_000
 #: Stands for a space of preformatted text until the others are folded (a private-use character).
 _KEPT_SPACE = "\ue000"
 _RAISED = {"sup": "^", "sub": "_"}
@@ -31,6 +36,24 @@ def parse(text: str) -> HtmlElement | None:
     except (etree.ParserError, etree.XMLSyntaxError):
         return None
     return root
+
+
+def fault_of(root: HtmlElement) -> str | None:
+    """Why a document is not to be read, if it is not: what walks it recursively, or compares each element with what is
+    inside it, must come to an end."""
+    depth = pairs = heft = 0
+    for event, node in etree.iterwalk(root, events=("start", "end")):
+        if event == "end":
+            depth -= 1
+            continue
+        depth += 1
+        pairs += depth
+        heft += depth * (len(node.text or "") + len(node.tail or ""))
+        if depth > DEEPEST:
+            return f"nested more than {DEEPEST} deep"
+        if pairs > MOST_PAIRS or heft > MOST_HEFT:
+            return "too many elements inside each other"
+    return None
 
 
 def text_of(node: HtmlElement) -> str:
@@ -89,6 +112,12 @@ def _formula(node: HtmlElement) -> str:
 def classes(node: HtmlElement) -> set[str]:
     """The class names of an element, in lower case."""
     return set((node.get("class") or "").lower().split())
+
+
+def integer(text: str) -> int:
+    """The first number in a text, such as a score; 0 where there is none. Pages write numbers without end."""
+    found = re.search(r"([-−]?)([0-9][0-9,]{0,11})", text)
+    return int(found.group(2).replace(",", "")) * (-1 if found.group(1) else 1) if found else 0
 
 
 def by_class(node: HtmlElement, *names: str) -> list[HtmlElement]:

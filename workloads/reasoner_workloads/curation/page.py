@@ -12,7 +12,7 @@ from lxml.html import HtmlElement
 
 from reasoner_workloads.curation import layouts, structured
 from reasoner_workloads.curation.blocks import Answer, Block
-from reasoner_workloads.curation.markup import parse, text_of
+from reasoner_workloads.curation.markup import fault_of, parse, text_of
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.signs import closed_by_markup, says_bot, wall_in, wall_on
 
@@ -34,10 +34,13 @@ class Page:
 
 def read(text: str, hint: str) -> Page:
     """The page's question that is closest to `hint`, with its answers. Raises Dropped: `gated` where a wall stands
-    before the answer (evidence: login, paywall or interaction), `no_human_answer` where no person gave one."""
+    before the answer (evidence: login, paywall or interaction), `no_human_answer` where no person gave one,
+    `unreadable` where the page is built to wear its reader out."""
     root = parse(text)
     if root is None:
         raise Dropped("no_human_answer", "none")
+    if fault := fault_of(root):
+        raise Dropped("unreadable", fault)
     title = _title(root)
     data = structured.json_ld(root)
     block = _block(root, data, hint)

@@ -86,9 +86,22 @@ def wall_on(root: HtmlElement) -> Gate | None:
         if any(_WALL_CLASS.search(name) for name in names):
             return "paywall" if any("pay" in name for name in names) else "login"
     for node in root.iter("p", "dd", "li", "td", "section", "div", "h2", "h3", "h4", "button", "a", "span"):
-        if gate := wall_in(" ".join(" ".join(node.itertext()).split())):
+        if gate := wall_in(_start(node)):
             return gate
     return None
+
+
+def _start(node: HtmlElement) -> str:
+    """A node's text, folded; of one that is too long for a wall, only so much that this shows."""
+    words: list[str] = []
+    length = 0
+    for text in node.itertext():
+        for word in text[: 2 * _WALL_LENGTH].split():
+            words.append(word)
+            length += len(word) + 1
+        if length > _WALL_LENGTH + 1:
+            break
+    return " ".join(words)
 
 
 def closed_by_markup(data: object) -> bool:
@@ -123,10 +136,10 @@ def vouched(block: HtmlElement, body: HtmlElement) -> bool:
         return True
     inside = set(body.iter())
     return any(
-        _ACCEPTED_TEXT.fullmatch(node.text_content())
+        _ACCEPTED_TEXT.fullmatch(text)
         or (node is not block and any(_ACCEPTED_CLASS.search(name) for name in classes(node)))
         for node in block.iterdescendants(etree.Element)
-        if node not in inside and len(node.text_content()) < 60
+        if node not in inside and len(text := node.text_content()) < 60
     )
 
 

@@ -11,7 +11,7 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from reasoner_workloads.curation.blocks import Answer, Block
-from reasoner_workloads.curation.markup import text_of, text_of_html
+from reasoner_workloads.curation.markup import DEEPEST, integer, text_of, text_of_html
 from reasoner_workloads.curation.signs import by_bot
 
 _ANSWERS = ("acceptedAnswer", "suggestedAnswer")
@@ -23,10 +23,27 @@ def json_ld(root: HtmlElement) -> list[object]:
     for script in root.iter("script"):
         if (script.get("type") or "").lower() == "application/ld+json":
             try:
-                values.append(json.loads(script.text or "", strict=False))
-            except json.JSONDecodeError:
+                value = json.loads(script.text or "", strict=False)
+            except (ValueError, RecursionError):  # also a number of thousands of digits, nesting without end
                 continue
+            if _is_shallow(value):
+                values.append(value)
     return values
+
+
+def _is_shallow(value: object) -> bool:
+    """Whether a value is nested as deep as data is, and no deeper."""
+    level = [value]
+    for _ in range(DEEPEST):
+        if not level:
+            return True
+        level = [
+            child
+            for one in level
+            if isinstance(one, (dict, list))
+            for child in (one.values() if isinstance(one, dict) else one)
+        ]
+    return False
 
 
 def from_json_ld(values: list[object]) -> list[Block]:
@@ -70,7 +87,7 @@ def _answer(value: dict[str, Any], accepted: bool) -> Answer:
     return Answer(
         text=text_of_html(str(value.get("text") or "")),
         accepted=accepted,
-        votes=_integer(value.get("upvoteCount")),
+        votes=integer(str(value.get("upvoteCount") or "")),
         bot=machine or "algorithmicmedia" in source.lower(),
     )
 
@@ -99,7 +116,7 @@ def _votes(node: HtmlElement) -> int:
     count = _own(node, "upvoteCount")
     if count is None:
         return 0
-    return _integer(count.get("content") or count.get("data-value") or count.text_content())
+    return integer(count.get("content") or count.get("data-value") or count.text_content())
 
 
 def _own_text(node: HtmlElement, name: str) -> str:
@@ -115,8 +132,3 @@ def _own(scope: HtmlElement, name: str) -> HtmlElement | None:
             if owner is scope:
                 return node
     return None
-
-
-def _integer(value: object) -> int:
-    text = str(value if value is not None else "").strip().replace("−", "-").replace(",", "")
-    return int(text) if text.lstrip("+-").isdecimal() else 0
