@@ -9,6 +9,7 @@ from reasoner_api.curation import Difficulty, Filters
 from reasoner_workloads.common.answers import extract_answer
 from reasoner_workloads.curation import page, prompts
 from reasoner_workloads.curation.filters.screens import Screens
+from reasoner_workloads.curation.grounding import occurs
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.llm import Model
 from reasoner_workloads.curation.records import Dropped, DroppedAt, Funnel, Record, Row
@@ -66,6 +67,8 @@ async def extract(record: Record, found: page.Page, hint: str, crew: Crew) -> Re
         raise Dropped("not_verifiable", reply.reason)
     if not question or not answer:
         raise Dropped("not_verifiable", "no_short_answer")
+    if not occurs(answer, found):
+        raise Dropped("not_on_page", answer[:200])
     return record.model_copy(update={"question": question, "answer": answer})
 
 
