@@ -21,6 +21,8 @@ from support.http_server import serving
 
 ROBOTS = "User-agent: *\nDisallow: /closed/\n\nUser-agent: other\nDisallow: /\n"
 seen: Counter[str] = Counter()
+crowd: list[int] = []
+"""Requests under way at the server, after each change."""
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -53,6 +55,11 @@ async def answer(request: web.Request) -> web.StreamResponse:
             await response.prepare(request)
             await response.write(b"<p>and so")
             return await asyncio.get_running_loop().create_future()
+        case "/crowd":
+            crowd.append((crowd[-1] if crowd else 0) + 1)
+            await asyncio.sleep(0.05)
+            crowd.append(crowd[-1] - 1)
+            return web.Response(text="<p>page</p>", content_type="text/html")
         case "/agent":
             return web.Response(text=request.headers["User-Agent"], content_type="text/html")
         case "/latin":
@@ -148,6 +155,13 @@ async def test_robots_are_read_once(site: str) -> None:
         for path in ("/a", "/b", "/c"):
             await fetcher.page(site + path)
     assert seen["/robots.txt"] == 1
+
+
+async def test_a_host_is_asked_for_no_more_at_a_time_than_allowed(site: str) -> None:
+    settings = Recrawl(requests_per_second_per_host=1000, allow_addresses=["127.0.0.0/8"], concurrency_per_host=3)
+    async with Fetcher(settings, shards=1) as fetcher:
+        await asyncio.gather(*(fetcher.page(f"{site}/crowd?{number}") for number in range(12)))
+    assert max(crowd) == 3
 
 
 async def test_a_rate_is_kept_over_the_shards() -> None:

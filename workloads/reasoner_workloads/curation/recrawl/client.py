@@ -120,10 +120,10 @@ class Client:
             if isinstance(error.os_error, Forbidden):
                 raise Dropped("forbidden_address", f"{url.raw_host}: {error.os_error}") from error
             raise _Passing(f"{type(error).__name__}: {error}") from error
+        except (aiohttp.InvalidURL, UnicodeError) as error:
+            raise Dropped("http_error", f"bad URL: {error}"[:300]) from error
         except (aiohttp.ClientError, Undecodable) as error:
             raise _Passing(f"{type(error).__name__}: {error}"[:300]) from error
-        except ValueError as error:
-            raise Dropped("http_error", f"bad URL: {error}") from error
 
     async def _once(self, url: URL, headers: Mapping[str, str], limit: int, start: bool) -> Answer:
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
