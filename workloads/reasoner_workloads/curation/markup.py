@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from lxml import etree, html
 from lxml.html import HtmlElement
 
+from reasoner_workloads.curation.records import Dropped
+
 _BLOCKS = frozenset(
     {"address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "figure", "footer"}
     | {"h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre", "section", "summary"}
@@ -17,6 +19,9 @@ _SILENT = frozenset(
     {"script", "style", "noscript", "template", "button", "form", "input", "select", "textarea", "svg", "iframe"}
     | {"head", "nav"}
 )
+#: Attributes of a tag, or what may be some: quotes are not told from apostrophes.
+MOST_ATTRIBUTES = 20_000
+_TAG = re.compile(r"""<[a-zA-Z](?:[^"'>]++|"[^"]*+"|'[^']*+')*+""")
 #: How deep elements are nested at most, pairs of an element and one around it, characters of text times the elements
 #: around them. Real pages stay at a tenth.
 DEEPEST = 120
@@ -28,17 +33,35 @@ _RAISED = {"sup": "^", "sub": "_"}
 
 
 def parse(text: str) -> HtmlElement | None:
-    """The document, or None where there is none to speak of."""
+    """The document, or None where there is none to speak of. Raises Dropped with `unreadable` where it is built to
+    wear its reader out."""
+    if _has_endless_tag(text):
+        raise Dropped("unreadable", "a tag without end")
     parser = html.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
         # As bytes: a declared encoding inside a string would be refused.
         root = html.document_fromstring(text.encode(errors="replace"), parser=parser, ensure_head_body=True)
     except (etree.ParserError, etree.XMLSyntaxError):
         return None
+    if fault := _fault_of(root):
+        raise Dropped("unreadable", fault)
     return root
 
 
-def fault_of(root: HtmlElement) -> str | None:
+def _has_endless_tag(text: str) -> bool:
+    """Whether a tag may have so many attributes that parsing, which compares each with all before it, takes minutes."""
+    for match in _TAG.finditer(text):
+        if match.end() - match.start() < MOST_ATTRIBUTES:
+            continue
+        tag = match.group()
+        slashes = tag.count("/")
+        # Any of them parts attributes. Slashes are also common in embedded images: one in 64 characters.
+        if tag.count("=") + len(tag.split()) + (slashes if slashes * 8 > len(tag) else 0) > MOST_ATTRIBUTES:
+            return True
+    return False
+
+
+def _fault_of(root: HtmlElement) -> str | None:
     """Why a document is not to be read, if it is not: what walks it recursively, or compares each element with what is
     inside it, must come to an end."""
     depth = pairs = heft = 0

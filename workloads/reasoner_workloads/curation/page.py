@@ -12,7 +12,7 @@ from lxml.html import HtmlElement
 
 from reasoner_workloads.curation import layouts, structured
 from reasoner_workloads.curation.blocks import Answer, Block
-from reasoner_workloads.curation.markup import fault_of, parse, text_of
+from reasoner_workloads.curation.markup import parse, text_of
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.signs import closed_by_markup, says_bot, wall_in, wall_on
 
@@ -39,8 +39,6 @@ def read(text: str, hint: str) -> Page:
     root = parse(text)
     if root is None:
         raise Dropped("no_human_answer", "none")
-    if fault := fault_of(root):
-        raise Dropped("unreadable", fault)
     title = _title(root)
     data = structured.json_ld(root)
     block = _block(root, data, hint)

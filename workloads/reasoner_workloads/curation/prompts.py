@@ -127,5 +127,5 @@ def _tagged(name: str, text: str) -> str:
 def _defused(text: str) -> str:
     """The text with our own tags' look-alikes made harmless."""
     return re.sub(
-        r"<(?=/?(?:crawled|title|question|answer|ground_truth|student_answer)\b)", "‹", text, flags=re.IGNORECASE
+        r"<(?=\W{0,8}(?:crawled|title|question|answer|ground_truth|student_answer)\b)", "‹", text, flags=re.IGNORECASE
     )
