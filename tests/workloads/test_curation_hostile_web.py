@@ -8,17 +8,19 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from tenacity import wait_none
 
 from reasoner_api.curation import Recrawl
 from reasoner_workloads.common.run import ConfigError
-from reasoner_workloads.curation.records import Dropped
+from reasoner_workloads.curation.records import Dropped, Funnel, Row
 from reasoner_workloads.curation.recrawl import client
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard
+from reasoner_workloads.curation.stages import Crew, curate
 from support.hostile import Listener, RawServer, Wire, endless, listener, raw_server, response, wire
 
 #: The address that stands for the public web here; the rest of loopback stays forbidden.
@@ -420,3 +422,18 @@ async def test_robots_however_they_are_served(site: RawServer, says: Wire, reaso
     else:
         assert (await dropped(f"{site.url}/page", timeout_seconds=timeout)).reason == reason
         assert "/page" not in site.asked
+
+
+async def test_what_is_refused_is_counted_in_the_funnel_with_its_reason(inside: Listener, site: RawServer) -> None:
+    site.answers["/away"] = response(b"", "302 Found", Location=f"http://localhost:{inside.port}/")
+    rows = [f"http://169.254.169.254/{n}" for n in range(3)] + [f"{site.url}/away", f"{site.url}/none"]
+    funnel = Funnel()
+    settings = Recrawl(allow_addresses=[f"{PUBLIC}/32"], requests_per_second_per_host=1000, timeout_seconds=5)
+    async with Fetcher(settings, 1) as fetcher:
+        # Nothing after the fetch is reached.
+        crew = cast("Crew", SimpleNamespace(fetcher=fetcher, funnel=funnel))
+        records = [await curate(Row(id=url, url=url, hint=""), crew) for url in rows]
+    assert [record.drop and record.drop.reason for record in records] == ["forbidden_address"] * 4 + ["http_error"]
+    (_, recrawl) = funnel.counts()
+    assert (recrawl.rows_in, recrawl.rows_out) == (5, 0)
+    assert recrawl.dropped == {"forbidden_address": 4, "http_error": 1}
