@@ -3,7 +3,7 @@ OpenAI API (General-Reasoner, section 3.2)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -13,11 +13,11 @@ from reasoner_api.common import (
     DatasetRef,
     DeepSpeed,
     Passthrough,
-    Resources,
     Scheduling,
     Storage,
     VerifierPrompt,
 )
+from reasoner_api.serving import Serving
 from reasoner_api.status import Artifact, Checkpoint, RunStatus
 
 #: A model as transformers names it (`Qwen/Qwen2.5-Math-1.5B`), or a published artifact (`s3://...`).
@@ -125,27 +125,6 @@ class VerifierEvaluation(Model):
     """Agreement with the teacher below which the verifier is published but not served (the paper: about 0.9)."""
 
 
-class Serving(Model):
-    """How the verifier is served once it is trained."""
-
-    enabled: bool = True
-    """Whether a Deployment and a Service are made."""
-    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Replicas; mutable."""
-    gpus: Annotated[int, Field(ge=0, le=16)] = 1
-    """GPUs of each replica."""
-    engine: Literal["vllm", "transformers"] = "vllm"
-    """Server: vLLM, or transformers' own where there is no GPU."""
-    args: list[Annotated[str, Field(max_length=1024)]] = Field(default_factory=list)
-    """More arguments of the server, for example `--max-model-len=4096`."""
-    image: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    """Image of the server in place of the operator's default for the engine."""
-    resources: Resources = Resources()
-    """Requests and limits of the server's container."""
-    profile: Annotated[str, Field(min_length=1, max_length=63)] | None = None
-    """Compute profile of the server's pods."""
-
-
 class VerifierWork(Model):
     """The part of the spec that decides what the verifier will be: the pods read it, the digest covers it."""
 
@@ -213,6 +192,6 @@ class VerifierTrainingStatus(RunStatus):
     endpoint: str | None = None
     """Base URL of the OpenAI API (`.../v1`) once it is served."""
     served_model: str | None = None
-    """Model name to send to the endpoint."""
+    """Model name to send to the endpoint: `<name>@<digest>`, which no server of another digest answers to."""
     ready_replicas: int | None = None
     """Replicas that answer."""

@@ -35,6 +35,10 @@ PLURALS = {
     "Event": "events",
     "Job": "jobs",
     "Deployment": "deployments",
+    "NetworkPolicy": "networkpolicies",
+    "PodDisruptionBudget": "poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+    "ScaledObject": "scaledobjects",
 }
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -145,9 +149,12 @@ class Cluster:
         return found
 
     async def find(self, api_version: str, kind: str, namespace: str | None, selector: str = "") -> list[Object]:
-        """All objects that the label selector matches; of all namespaces when it is None."""
+        """All objects that the label selector matches; of all namespaces when it is None. Of a kind that the cluster
+        does not know (KEDA's, where it is not installed) there are none."""
         query = [("labelSelector", selector)] if selector else []
         status, body = await self._request("GET", _path(api_version, kind, namespace), query)
+        if status == 404:
+            return []
         found = _checked(status, body)
         # A list's items come without the type that an object alone carries.
         return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"] or []]

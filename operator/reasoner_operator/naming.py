@@ -15,6 +15,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_KIND = f"{GROUP}/kind"
 LABEL_NAME = f"{GROUP}/name"
 LABEL_ROLE = f"{GROUP}/role"
+#: First digits of the digest that a server serves: servers of two digests never share a Service.
+LABEL_ARTIFACT = f"{GROUP}/artifact"
 ANNOTATION_DIGEST = f"{GROUP}/task-digest"
 ANNOTATION_ARTIFACT = f"{GROUP}/artifact-digest"
 
@@ -30,17 +32,31 @@ _WORK_NOUN = {CURATION.name: "curation", VERIFIER.name: "training", GRPO.name: "
 
 def work_name(kind: Kind, name: str, digest: str) -> str:
     """Name of the Job, its ConfigMap and its headless Service: `<name>-<noun>-<8 hex>`, 58 characters at most."""
-    return f"{name}-{_WORK_NOUN[kind.name]}-{digest.removeprefix('sha256:')[:8]}"
+    return f"{name}-{_WORK_NOUN[kind.name]}-{_hex(digest)[:8]}"
 
 
-def serve_name(name: str) -> str:
-    """Name of a verifier's Deployment and Service."""
-    return f"{name}-verifier"
+def serve_name(name: str, digest: str) -> str:
+    """Name of all that serves one digest of a verifier: `<name>-verifier-<8 hex>`, 58 characters at most."""
+    return f"{name}-verifier-{_hex(digest)[:8]}"
 
 
-def endpoint_url(namespace: str, name: str) -> str:
-    """Base URL of a verifier's OpenAI API inside the cluster."""
-    return f"http://{serve_name(name)}.{namespace}.svc:{SERVE_PORT}/v1"
+def served_model(name: str, digest: str) -> str:
+    """Name that requests for one digest of a verifier carry; a server of another digest refuses it."""
+    return f"{name}@{short(digest)}"
+
+
+def endpoint_url(namespace: str, name: str, digest: str) -> str:
+    """Base URL inside the cluster of the OpenAI API that serves one digest of a verifier."""
+    return f"http://{serve_name(name, digest)}.{namespace}.svc:{SERVE_PORT}/v1"
+
+
+def short(digest: str) -> str:
+    """The first 12 hex digits of a digest, which fit a label."""
+    return _hex(digest)[:12]
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
 
 
 def labels(kind: Kind, name: str, role: str) -> dict[str, str]:
@@ -55,11 +71,10 @@ def selector(kind: Kind, name: str) -> str:
 
 def owner_reference(obj: dict[str, Any]) -> dict[str, Any]:
     """The controller reference that lets the cluster collect a child with its parent."""
-    return {
-        "apiVersion": obj["apiVersion"],
-        "kind": obj["kind"],
-        "name": obj["metadata"]["name"],
-        "uid": obj["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    return {**holder_reference(obj), "controller": True, "blockOwnerDeletion": True}
+
+
+def holder_reference(obj: dict[str, Any]) -> dict[str, Any]:
+    """The reference of one that needs another's child: the cluster keeps it until the last of its owners is gone."""
+    found = {"apiVersion": obj["apiVersion"], "kind": obj["kind"]}
+    return {**found, "name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}

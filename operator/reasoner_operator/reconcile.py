@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from reasoner_api import API_VERSION
-from reasoner_api.crd import KINDS
+from reasoner_api.crd import GRPO, KINDS, VERIFIER
 from reasoner_api.report import RunReport
-from reasoner_operator import naming
+from reasoner_operator import naming, servers
 from reasoner_operator.cluster import ApiError, Cluster, Refused, Unavailable
 from reasoner_operator.plan import plan
 from reasoner_operator.plan.outcome import held_up, stalled
@@ -81,9 +81,9 @@ class Reconciler:
         selector = naming.selector(kind, key.name)
         # The Job before its pods: a Job that is seen complete is never seen with pods that still run.
         found_jobs = await self.cluster.find("batch/v1", "Job", key.namespace, selector)
-        kinds = (("v1", "Pod"), ("v1", "ConfigMap"), ("v1", "Service"), ("apps/v1", "Deployment"))
+        kinds = (("v1", "Pod"), ("v1", "ConfigMap"), ("v1", "Service"))
         lists = await asyncio.gather(*(self.cluster.find(*which, key.namespace, selector) for which in kinds))
-        jobs, pods, config_maps, services, deployments = (_owned(obj, items) for items in (found_jobs, *lists))
+        jobs, pods, config_maps, services = (_owned(obj, items) for items in (found_jobs, *lists))
         job = jobs[0] if jobs else None
         work_pods = [pod for pod in pods if job and _owner_uid(pod) == job["metadata"]["uid"]]
         return Seen(
@@ -91,10 +91,12 @@ class Reconciler:
             obj=obj,
             job=job,
             pods=tuple(work_pods),
-            servers=tuple(pod for pod in pods if _role(pod) == naming.ROLE_SERVE),
-            deployment=deployments[0] if deployments else None,
             config_maps=tuple(config_maps),
-            services=tuple(services),
+            services=tuple(item for item in services if _role(item) == naming.ROLE_WORK),
+            serving=tuple(_owned(obj, await servers.of(self.cluster, key))) if kind is VERIFIER else (),
+            servers=tuple(pod for pod in pods if _role(pod) == naming.ROLE_SERVE),
+            users=await servers.users(self.cluster, key) if kind is VERIFIER else (),
+            held=await servers.held(self.cluster, obj) if kind is GRPO else (),
             leftovers=_leftovers(obj, [item for items in (found_jobs, *lists) for item in items]),
             # Once there is a Job, what it stands on is settled.
             references=await self._references(key, obj) if job is None else {},
@@ -139,7 +141,12 @@ class Reconciler:
         present = await self.cluster.get(manifest["apiVersion"], kind, seen.namespace, name)
         if present is None or _owner_uid(present) == seen.obj["metadata"]["uid"]:
             return
-        if present["metadata"].get("deletionTimestamp"):
+        ours = naming.labels(seen.kind, seen.name, naming.ROLE_SERVE).items()
+        kept = ours <= present["metadata"].get("labels", {}).items()
+        if kept and not _owner_uid(present):
+            # By a run, while its verifier was deleted and made again; and the new one is the same.
+            return
+        if kept or present["metadata"].get("deletionTimestamp"):
             raise Unavailable(f"{kind} {name} of an earlier object is still being deleted")
         raise Refused(f"{kind} {name} exists already and does not belong to this {seen.kind.name}: delete or rename it")
 
@@ -149,6 +156,9 @@ class Reconciler:
             await self.cluster.report(seen.obj, made.status)
         if changed(before, made.status):
             self._wake_waiters(seen.key)
+            for key in seen.references:
+                # A verifier that is scaled to zero hears that it is needed.
+                self.wake(key)
         for note in made.notes:
             log.info("%s: %s: %s", seen.key, note.reason, note.message)
             try:
@@ -169,7 +179,8 @@ def _role(obj: Object) -> str:
 
 def _leftovers(parent: Object, items: list[Object]) -> tuple[str, ...]:
     uid = parent["metadata"]["uid"]
-    kept = [item for item in items if item["kind"] != "Pod"]
+    # What serves is named after what it serves: nothing of an earlier verifier is in a later one's way.
+    kept = [item for item in items if item["kind"] != "Pod" and _role(item) != naming.ROLE_SERVE]
     return tuple(
         f"{item['kind']}/{item['metadata']['name']}"
         for item in kept

@@ -23,6 +23,11 @@ class Key:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+def key_of(obj: Object) -> Key:
+    """Which object this is."""
+    return Key(obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
 @dataclass(frozen=True)
 class Seen:
     """Everything that a plan depends on, read in one go. An absent thing is None, not an error."""
@@ -31,11 +36,16 @@ class Seen:
     obj: Object
     job: Object | None = None
     pods: tuple[Object, ...] = ()
-    #: Pods of the Deployment.
-    servers: tuple[Object, ...] = ()
-    deployment: Object | None = None
     config_maps: tuple[Object, ...] = ()
+    #: Services of the work's pods.
     services: tuple[Object, ...] = ()
+    #: Of a VerifierTraining: all that serves it (Deployment, Service, ...), and the pods of that.
+    serving: tuple[Object, ...] = ()
+    servers: tuple[Object, ...] = ()
+    #: Of a VerifierTraining: the GRPORuns that refer to it.
+    users: tuple[Object, ...] = ()
+    #: Of a GRPORun that has ended: what served its verifier and outlived the VerifierTraining for its sake.
+    held: tuple[Object, ...] = ()
     #: Children of an earlier object of the same name that the cluster has not collected yet, as `Kind/name`.
     leftovers: tuple[str, ...] = ()
     #: Objects that the spec refers to, by key; None where there is none of that name.
@@ -58,9 +68,11 @@ class Seen:
     @property
     def children(self) -> frozenset[str]:
         """What belongs to this object already, as `Kind/name`."""
-        single = [("Job", self.job), ("Deployment", self.deployment)]
-        several = [("ConfigMap", item) for item in self.config_maps] + [("Service", item) for item in self.services]
-        return frozenset(f"{kind}/{item['metadata']['name']}" for kind, item in single + several if item is not None)
+        jobs = () if self.job is None else (self.job,)
+        return frozenset(
+            f"{item['kind']}/{item['metadata']['name']}"
+            for item in (*jobs, *self.config_maps, *self.services, *self.serving)
+        )
 
 
 @dataclass(frozen=True)

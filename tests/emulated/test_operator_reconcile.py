@@ -187,17 +187,19 @@ async def test_all_three_can_be_applied_at_once_in_any_order(world: World) -> No
     await world.finish(job, RunReport(state="Succeeded", complete=True, metrics={"agreement": 0.9}, artifacts=model))
     await world.reconciler.reconcile(verifier)
     assert (await world.get(verifier))["status"]["phase"] == "Deploying"
-    deployment = await world.cluster.get("apps/v1", "Deployment", "default", "judge-verifier")
+    server = f"judge-verifier-{'a' * 8}"
+    deployment = await world.cluster.get("apps/v1", "Deployment", "default", server)
     assert deployment is not None
     observed = {"readyReplicas": 1, "observedGeneration": deployment["metadata"]["generation"]}
     observed |= {"replicas": 1, "updatedReplicas": 1}
-    await world.status("apps/v1", "Deployment", "judge-verifier", observed)
+    await world.status("apps/v1", "Deployment", server, observed)
     await world.reconciler.reconcile(verifier)
-    assert (await world.get(verifier))["status"]["endpoint"] == "http://judge-verifier.default.svc:8000/v1"
+    assert (await world.get(verifier))["status"]["endpoint"] == f"http://{server}.default.svc:8000/v1"
 
     await world.reconciler.reconcile(grpo)
-    assert len(world.reconciler.waits) == 0
-    assert (await world.get(grpo))["status"]["phase"] == "Pending"
+    assert world.reconciler.waits.of(verifier) == frozenset()
+    run = await world.get(grpo)
+    assert (run["status"]["phase"], run["status"]["lineage"]) == ("Pending", {"verifier": DIGEST})
     assert len(await world.jobs()) == 3
 
 

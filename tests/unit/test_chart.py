@@ -109,6 +109,15 @@ SERVE = [
     rule("batch", ["jobs"], MANAGE),
     rule("apps", ["deployments"], MANAGE),
     rule("", ["configmaps", "services"], MANAGE),
+    *(
+        rule(group, [plural], [verb for verb in MANAGE if verb != "watch"])
+        for group, plural in (
+            ("networking.k8s.io", "networkpolicies"),
+            ("policy", "poddisruptionbudgets"),
+            ("autoscaling", "horizontalpodautoscalers"),
+            ("keda.sh", "scaledobjects"),
+        )
+    ),
     rule("", ["pods"], READ),
     rule("", ["events"], ["create"]),
 ]

@@ -14,7 +14,7 @@ from reasoner_api.status import Artifact
 from reasoner_operator.plan import plan
 from reasoner_operator.seen import Key, Seen
 from reasoner_operator.settings import Settings
-from support.objects import DIGEST, NOW, STORAGE, job, pod, ready, seen
+from support.objects import DIGEST, NOW, STORAGE, custom_resource, job, pod, ready, seen
 
 MANIFESTS = Path(__file__).parent / "manifests"
 H100 = Compute.model_validate(
@@ -42,8 +42,9 @@ JUDGE = ready(
     "VerifierTraining",
     "judge",
     {
-        "endpoint": "http://judge-verifier.team-a.svc:8000/v1",
-        "servedModel": "judge",
+        "endpoint": "http://judge-verifier-aaaaaaaa.team-a.svc:8000/v1",
+        "servedModel": "judge@aaaaaaaaaaaa",
+        "readyReplicas": 1,
         "artifacts": {"model": {"uri": "s3://models/judge", "digest": DIGEST}},
     },
 )
@@ -97,6 +98,25 @@ CASES: dict[str, Seen] = {
             "serving": {"engine": "transformers", "gpus": 0, "resources": {"requests": {"cpu": "1"}}},
             "storage": {"uri": "file:///mnt/models"},
         },
+        job=job("Complete"),
+        pods=(pod("demo-0", TRAINED),),
+    ),
+    "a verifier that follows its queue, with a shared cache, held by a run": seen(
+        "VerifierTraining",
+        {
+            "serving": {
+                "autoscaling": {"minReplicas": 2, "maxReplicas": 8},
+                "cache": {"persistentVolumeClaim": {"claimName": "verifiers"}},
+                "allowFrom": [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}],
+            }
+        },
+        job=job("Complete"),
+        pods=(pod("demo-0", TRAINED),),
+        users=(custom_resource("GRPORun", status={"phase": "Running", "lineage": {"verifier": DIGEST}}),),
+    ),
+    "a verifier that KEDA scales": seen(
+        "VerifierTraining",
+        {"serving": {"autoscaling": {"provider": "KEDA", "maxReplicas": 4, "prometheusURL": "http://prometheus:9090"}}},
         job=job("Complete"),
         pods=(pod("demo-0", TRAINED),),
     ),

@@ -22,6 +22,7 @@ QUESTIONS = Key("CurationJob", "team-a", "questions")
 JUDGE = Key("VerifierTraining", "team-a", "judge")
 PUBLISHED = {"artifacts": {"dataset": {"uri": "s3://q", "digest": DIGEST}}}
 SERVED = {
+    "readyReplicas": 1,
     "endpoint": "http://j/v1",
     "servedModel": "judge",
     "artifacts": {"model": {"uri": "s3://j", "digest": DIGEST}},
@@ -35,11 +36,13 @@ def deployment(ready_replicas: int, observed: int = 1, updated: int = 1) -> dict
         "replicas": 1,
         "updatedReplicas": updated,
     }
-    return {"metadata": {"name": "demo-verifier", "generation": 1}, "status": status}
+    metadata = {"name": f"demo-verifier-{'a' * 8}", "generation": 1}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "status": status}
 
 
 def running_pod(container: dict[str, Any]) -> dict[str, Any]:
     made = pod("server-0")
+    made["metadata"]["labels"] = {"reasoner.dev/artifact": "a" * 12}
     return {**made, "status": {"phase": "Running", "containerStatuses": [container]}}
 
 
@@ -206,23 +209,23 @@ CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
         ("Waiting", "False", "True", "False", "ReferenceNotReady"),
     ),
     "a verifier whose ready replica is of an earlier revision is Deploying": (
-        seen("VerifierTraining", **TRAINING, deployment=deployment(1, updated=0)),
+        seen("VerifierTraining", **TRAINING, serving=(deployment(1, updated=0),)),
         ("Deploying", "False", "True", "False", "Deploying"),
     ),
     "a server that falls again and again says so between its falls, too": (
-        seen("VerifierTraining", **TRAINING, deployment=deployment(0), servers=(running_pod(LOST_SERVER),)),
+        seen("VerifierTraining", **TRAINING, serving=(deployment(0),), servers=(running_pod(LOST_SERVER),)),
         ("Deploying", "False", "True", "False", "CrashLoopBackOff"),
     ),
     "a trained verifier is Deploying until its replicas answer": (
-        seen("VerifierTraining", **TRAINING, deployment=deployment(0)),
+        seen("VerifierTraining", **TRAINING, serving=(deployment(0),)),
         ("Deploying", "False", "True", "False", "Deploying"),
     ),
     "a served verifier is Succeeded": (
-        seen("VerifierTraining", **TRAINING, deployment=deployment(1)),
+        seen("VerifierTraining", **TRAINING, serving=(deployment(1),)),
         ("Succeeded", "True", "False", "False", "Succeeded"),
     ),
     "a verifier whose change the Deployment has not seen is Deploying": (
-        seen("VerifierTraining", **TRAINING, deployment=deployment(1, observed=0)),
+        seen("VerifierTraining", **TRAINING, serving=(deployment(1, observed=0),)),
         ("Deploying", "False", "True", "False", "Deploying"),
     ),
     "a verifier below its gate is not served": (
@@ -267,19 +270,72 @@ def test_a_run_whose_job_has_been_cleaned_up_keeps_its_status_and_is_not_run_aga
 
 
 def test_a_served_verifier_stays_served_when_its_job_has_been_cleaned_up() -> None:
-    done = plan(seen("VerifierTraining", **TRAINING, deployment=deployment(1)), SETTINGS, NOW)
-    later = plan(seen("VerifierTraining", status=done.status, deployment=deployment(1)), SETTINGS, NOW)
-    assert [item["kind"] for item in later.apply] == ["Service", "Deployment"]
+    done = plan(seen("VerifierTraining", **TRAINING, serving=(deployment(1),)), SETTINGS, NOW)
+    later = plan(seen("VerifierTraining", status=done.status, serving=(deployment(1),)), SETTINGS, NOW)
+    kinds = ["NetworkPolicy", "Service", "PodDisruptionBudget", "Deployment"]
+    assert [item["kind"] for item in later.apply] == kinds
     assert later.status == done.status
 
 
 def test_serving_that_is_switched_off_is_taken_down() -> None:
-    service = {"metadata": {"name": "demo-verifier", "labels": {"reasoner.dev/role": "serve"}}}
-    what = seen(
-        "VerifierTraining", {"serving": {"enabled": False}}, **TRAINING, deployment=deployment(1), services=(service,)
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "demo-verifier-aaaaaaaa"}}
+    what = seen("VerifierTraining", {"serving": {"enabled": False}}, **TRAINING, serving=(deployment(1), budget))
+    expected = (
+        Target("apps/v1", "Deployment", "demo-verifier-aaaaaaaa"),
+        Target("policy/v1", "PodDisruptionBudget", "demo-verifier-aaaaaaaa"),
     )
-    expected = (Target("apps/v1", "Deployment", "demo-verifier"), Target("v1", "Service", "demo-verifier"))
     assert plan(what, SETTINGS, NOW).delete == expected
+
+
+def grpo_run(name: str, **status: Any) -> dict[str, Any]:
+    run = custom_resource("GRPORun", status=status)
+    run["metadata"] |= {"name": name, "uid": name}
+    return dict(run)
+
+
+def test_a_run_holds_the_digest_it_began_with_until_it_ends() -> None:
+    users = (
+        grpo_run("waits", phase="Waiting"),
+        grpo_run("runs", phase="Running", lineage={"verifier": DIGEST}),
+        grpo_run("runs-on-another", phase="Running", lineage={"verifier": "sha256:" + "b" * 64}),
+        grpo_run("done", phase="Succeeded", lineage={"verifier": DIGEST}),
+    )
+    made = plan(seen("VerifierTraining", **TRAINING, users=users), SETTINGS, NOW)
+    for manifest in made.apply:
+        owners = {owner["name"]: owner.get("controller", False) for owner in manifest["metadata"]["ownerReferences"]}
+        assert owners == {"demo": True, "waits": False, "runs": False}
+    assert Key("GRPORun", "team-a", "runs") in made.waits_for
+
+
+def held(*owners: str) -> dict[str, Any]:
+    references = [{"kind": "GRPORun", "name": name, "uid": name} for name in owners]
+    metadata = {"name": "judge-verifier-aaaaaaaa", "resourceVersion": "9", "ownerReferences": references}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+
+
+def test_what_outlived_its_verifier_goes_with_the_last_run_that_needs_it() -> None:
+    me = custom_resource("GRPORun")["metadata"]["uid"]
+    ended = {"job": job("Complete"), "pods": (pod("demo-0", TRAINED),)}
+    first = plan(seen("GRPORun", **ended, held=(held(me, "other"),)), SETTINGS, NOW)
+    left = {"metadata": {"ownerReferences": held("other")["metadata"]["ownerReferences"], "resourceVersion": "9"}}
+    assert first.delete == ()
+    assert first.patch == (Patch("apps/v1", "Deployment", "judge-verifier-aaaaaaaa", left),)
+    last = plan(seen("GRPORun", **ended, held=(held(me),)), SETTINGS, NOW)
+    assert last.delete == (Target("apps/v1", "Deployment", "judge-verifier-aaaaaaaa"),)
+
+
+IDLE = {"serving": {"replicas": 3, "scaleToZero": True}}
+
+
+def test_a_verifier_that_nothing_refers_to_is_scaled_to_zero_and_back() -> None:
+    idle = plan(seen("VerifierTraining", IDLE, **TRAINING, serving=(deployment(0),)), SETTINGS, NOW)
+    assert next(item for item in idle.apply if item["kind"] == "Deployment")["spec"]["replicas"] == 0
+    assert (idle.status["phase"], idle.status["readyReplicas"]) == ("Succeeded", 0)
+    assert "scaled to zero until a GRPORun refers to it" in idle.status["conditions"][0]["message"]
+    users = (grpo_run("waits", phase="Waiting"),)
+    needed = plan(seen("VerifierTraining", IDLE, **TRAINING, serving=(deployment(0),), users=users), SETTINGS, NOW)
+    assert next(item for item in needed.apply if item["kind"] == "Deployment")["spec"]["replicas"] == 3
+    assert (needed.status["phase"], "endpoint" in needed.status) == ("Deploying", False)
 
 
 def test_suspend_and_parallelism_reach_the_running_job() -> None:
@@ -337,7 +393,7 @@ def test_an_edit_of_a_run_that_is_over_is_noted() -> None:
         (seen("GRPORun", job=job("Failed", reason="BackoffLimitExceeded"), pods=(killed_pod(),)), "why: pod demo-0: "),
         (seen("GRPORun", job=job(), pods=(killed_pod(),)), "main OOMKilled (exit code 137); the Job tries again"),
         (
-            seen("VerifierTraining", **TRAINING, deployment=deployment(0), servers=(running_pod(LOST_SERVER),)),
+            seen("VerifierTraining", **TRAINING, serving=(deployment(0),), servers=(running_pod(LOST_SERVER),)),
             "pod server-0: main Error (exit code 1): CUDA out of memory",
         ),
         (seen("GRPORun", job=job("Complete")), "delete this GRPORun and apply it again"),

@@ -25,7 +25,15 @@ from support.stand_ins import environment, until
 def server(seeds: Path, tmp_path_factory: pytest.TempPathFactory, unused_tcp_port_factory: Any) -> Iterator[str]:
     port = unused_tcp_port_factory()
     command = [sys.executable, "-m", "reasoner_workloads", "serve", "--model", str(seeds / "verifier-base")]
-    command += ["--served-model-name", "general-verifier", "--host", "127.0.0.1", "--port", str(port)]
+    command += [
+        "--served-model-name",
+        "general-verifier@0123",
+        "general-verifier",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     log = tmp_path_factory.mktemp("serve") / "log.txt"
     with log.open("wb") as out, subprocess.Popen(command, env=environment(), stdout=out, stderr=out) as process:
         try:
@@ -66,7 +74,15 @@ async def test_replies_do_not_depend_on_who_asks_beside(server: str) -> None:
         assert all(tokens <= 6 for _, _, tokens in alone)
         assert {reason for _, reason, _ in alone} <= {"length", "stop"}
         models = await client.models.list()
-        assert [model.id for model in models.data] == ["general-verifier"]
+        assert [model.id for model in models.data] == ["general-verifier@0123", "general-verifier"]
+
+
+async def test_its_load_is_told_in_vllms_names(server: str) -> None:
+    url = server.removesuffix("/v1") + "/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as reply:
+        text = await reply.text()
+    for state in ("running", "waiting"):
+        assert f'vllm:num_requests_{state}{{model_name="general-verifier@0123"}} 0.0' in text
 
 
 @pytest.mark.parametrize(

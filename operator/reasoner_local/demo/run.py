@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import yaml
@@ -166,8 +167,8 @@ async def _events(client: Client) -> list[str]:
 
 async def _ask(client: Client, verifier: Obj, fields: dict[str, str]) -> str:
     """Send one verification to the served verifier, through its Service's address."""
-    name = verifier["metadata"]["name"]
-    service = await client.get(SERVICES, NAMESPACE, f"{name}-verifier")
+    name = str(urlsplit(verifier["status"]["endpoint"]).hostname).partition(".")[0]
+    service = await client.get(SERVICES, NAMESPACE, name)
     url = f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}/v1/completions"
     prompt = verifier["spec"]["prompt"]["template"].format(**fields)
     body = {"model": verifier["status"]["servedModel"], "prompt": prompt, "max_tokens": 64, "temperature": 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from reasoner_api.grpo import GRPORunSpec, GRPOWork
 from reasoner_api.task import GRPOTask, InputArtifact, VerifierEndpoint
 from reasoner_operator.plan import outcome, references, standing, training
 from reasoner_operator.plan.job import Work
-from reasoner_operator.seen import Plan, Seen
+from reasoner_operator.seen import Patch, Plan, Seen, Target
 from reasoner_operator.settings import Settings
 from reasoner_operator.status import notes, rounded
 
@@ -31,7 +31,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     """Wait for dataset and verifier, make the training Job, say how it stands."""
     spec = GRPORunSpec.model_validate(seen.obj["spec"])
     if standing.is_over(seen):
-        return outcome.finished(seen)
+        return _let_go(seen, outcome.finished(seen))
     if seen.job is None:
         dataset = references.dataset_of(seen, spec.dataset, "dataset")
         verifier = references.verifier_of(seen, spec.verifier)
@@ -40,14 +40,15 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
             return outcome.waiting(seen, dataset, keys, now)
         if isinstance(verifier, references.Waiting | references.Broken):
             return outcome.waiting(seen, verifier, keys, now)
-        return outcome.start(seen, work(seen, spec, _Inputs(dataset, verifier), settings), now)
+        return _start(seen, spec, _Inputs(dataset, verifier), settings, now)
     found = standing.observe(seen, 1)
-    return Plan(
+    made = Plan(
         status=_status(seen, found, now),
         patch=outcome.adjustments(seen, spec.suspend, spec.scheduling),
         notes=notes(seen, found.state),
         requeue_after=outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds),
     )
+    return _let_go(seen, made)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,30 @@ class _Inputs:
 
     dataset: InputArtifact
     verifier: VerifierEndpoint | None
+
+
+def _start(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings, now: datetime) -> Plan:
+    """The Job, and from the first the digest of the verifier, which is kept until the run has ended."""
+    made = outcome.start(seen, work(seen, spec, inputs, settings), now)
+    if inputs.verifier is None or inputs.verifier.digest is None:
+        return made
+    return replace(made, status={**made.status, "lineage": {"verifier": inputs.verifier.digest}})
+
+
+def _let_go(seen: Seen, made: Plan) -> Plan:
+    """Of what outlived its VerifierTraining for the sake of runs like this one, which has ended: deleted by the last
+    of them."""
+    delete, patch = list(made.delete), list(made.patch)
+    for item in seen.held:
+        metadata = item["metadata"]
+        others = [owner for owner in metadata["ownerReferences"] if owner["uid"] != seen.obj["metadata"]["uid"]]
+        if others:
+            # The version guards against another run that lets go at the same time.
+            body = {"metadata": {"ownerReferences": others, "resourceVersion": metadata["resourceVersion"]}}
+            patch.append(Patch(item["apiVersion"], item["kind"], metadata["name"], body))
+        else:
+            delete.append(Target(item["apiVersion"], item["kind"], metadata["name"]))
+    return replace(made, delete=tuple(delete), patch=tuple(patch))
 
 
 def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> Work:

@@ -75,6 +75,9 @@ def verifier_of(seen: Seen, ref: VerifierRef) -> VerifierEndpoint | Waiting | Br
         return problem
     other = other or {}
     status = other["status"]
+    if not status.get("readyReplicas"):
+        message = f"waiting for a replica of {key.kind} {key.name!r}, which is scaled to zero"
+        return Waiting(key, "VerifierScaledToZero", message)
     return VerifierEndpoint(
         endpoint=status["endpoint"],
         model=status["servedModel"],

@@ -1,107 +1,94 @@
-"""A trained verifier -> Deployment and Service. Called by `verifier`; pure."""
+"""Whether a trained verifier is served, and how that stands. Called by `verifier`; pure."""
 
 from __future__ import annotations
 
-from reasoner_api.common import Compute, Storage
+from dataclasses import dataclass, replace
+
 from reasoner_api.status import Artifact
-from reasoner_api.verifier import Serving
+from reasoner_api.verifier import VerifierTrainingSpec
 from reasoner_operator import naming
-from reasoner_operator.plan.compute import container_resources, resolve
-from reasoner_operator.plan.pod import Container, Pod, credentials, template
-from reasoner_operator.seen import Object, Seen
+from reasoner_operator.plan.pods import trouble
+from reasoner_operator.plan.served import manifests, replicas
+from reasoner_operator.plan.server import Served
+from reasoner_operator.plan.standing import Outcome
+from reasoner_operator.seen import Object, Seen, Target
 from reasoner_operator.settings import Settings
-
-MODEL_DIR = "/models"
-#: Seconds that a server may take to load its model: startup probes every 5 s.
-STARTUP_SECONDS = 1800
+from reasoner_operator.status import State
 
 
-def manifests(
-    seen: Seen, serving: Serving, storage: Storage, model: Artifact, settings: Settings
-) -> tuple[Object, ...]:
-    """The Service and the Deployment behind it; the weights are brought by digest before the server starts."""
-    compute = resolve(Compute(profile=serving.profile), settings)
-    name = naming.serve_name(seen.name)
-    labels = naming.labels(seen.kind, seen.name, naming.ROLE_SERVE)
-    metadata = {
-        "name": name,
-        "namespace": seen.namespace,
-        "labels": labels,
-        "annotations": {naming.ANNOTATION_ARTIFACT: model.digest},
-        "ownerReferences": [naming.owner_reference(seen.obj)],
-    }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata,
-        "spec": {
-            "selector": labels,
-            "ports": [{"name": "http", "port": naming.SERVE_PORT, "targetPort": "http"}],
-        },
-    }
-    pod = Pod(
-        labels=labels,
-        annotations={naming.ANNOTATION_ARTIFACT: model.digest},
-        init_containers=(_fetch(storage, model, settings),),
-        containers=(_server(seen, serving, settings),),
-        volumes=(
-            {"name": "model", "emptyDir": {}},
-            {"name": "shm", "emptyDir": {"medium": "Memory"}},
-        ),
-    )
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata,
-        "spec": {
-            "replicas": serving.replicas,
-            "selector": {"matchLabels": labels},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": template(pod, compute, settings.image_pull_policy),
-        },
-    }
-    return (service, deployment)
+@dataclass(frozen=True)
+class Trained:
+    """What training has brought, and the outcome that said so."""
+
+    model: Artifact
+    agreement: float | None
+    found: Outcome
 
 
-def _fetch(storage: Storage, model: Artifact, settings: Settings) -> Container:
-    command = ["python", "-m", "reasoner_workloads", "fetch"]
-    command += ["--uri", model.uri, "--digest", model.digest, "--dest", f"{MODEL_DIR}/verifier"]
-    command += ["--region", storage.region]
-    if storage.endpoint:
-        command += ["--endpoint", storage.endpoint]
-    return Container(
-        name="fetch",
-        image=settings.images.curation,
-        command=tuple(command),
-        env_from=credentials(storage),
-        mounts=({"name": "model", "mountPath": MODEL_DIR},),
-        more={"terminationMessagePolicy": "FallbackToLogsOnError"},
+def serve(
+    seen: Seen, spec: VerifierTrainingSpec, trained: Trained, settings: Settings
+) -> tuple[Outcome, tuple[Object, ...]]:
+    """The outcome after serving is taken into account, and what serving needs; nothing where it is switched off or
+    the verifier does not agree with its teacher often enough."""
+    found = trained.found
+    if not spec.serving.enabled:
+        return found, ()
+    wanted = spec.evaluation.min_agreement
+    if wanted is not None and (trained.agreement is None or trained.agreement < wanted):
+        message = f"held-out agreement {_short_of(wanted, trained.agreement)}: published but not served"
+        return replace(found, state=State("Failed", "AgreementTooLow", message)), ()
+    served = Served(seen, spec.serving, spec.storage, trained.model, settings)
+    made, least = manifests(served), replicas(served)
+    if _rolled_out(deployment(seen, trained.model), least):
+        if least == 0 and spec.serving.scale_to_zero:
+            message = f"{found.state.message}; scaled to zero until a GRPORun refers to it"
+            found = replace(found, state=replace(found.state, message=message))
+        return found, made
+    if problem := trouble(_pods(seen, trained.model)):
+        return replace(found, state=State("Deploying", *problem, trouble=True)), made
+    message = f"{ready_replicas(seen, trained.model)} of {least} replicas of the verifier are ready"
+    return replace(found, state=State("Deploying", "Deploying", message)), made
+
+
+def no_longer_served(seen: Seen, made: tuple[Object, ...]) -> tuple[Target, ...]:
+    """What serving made before the spec changed."""
+    wanted = {(item["kind"], item["metadata"]["name"]) for item in made}
+    return tuple(
+        Target(item["apiVersion"], item["kind"], item["metadata"]["name"])
+        for item in seen.serving
+        if (item["kind"], item["metadata"]["name"]) not in wanted
     )
 
 
-def _server(seen: Seen, serving: Serving, settings: Settings) -> Container:
-    probe = {"httpGet": {"path": "/health", "port": "http"}}
-    common = ("--served-model-name", seen.name, "--host", "$(POD_IP)", "--port", str(naming.SERVE_PORT))
-    if serving.engine == "vllm":
-        image = settings.images.vllm
-        command = ("vllm", "serve", f"{MODEL_DIR}/verifier", *common, *serving.args)
-    else:
-        image = settings.images.trainer
-        command = ("python", "-m", "reasoner_workloads", "serve", "--model", f"{MODEL_DIR}/verifier", *common)
-        command = (*command, *serving.args)
-    return Container(
-        image=serving.image or image,
-        command=command,
-        resources=container_resources(serving.resources, serving.gpus),
-        mounts=(
-            {"name": "model", "mountPath": MODEL_DIR, "readOnly": True},
-            {"name": "shm", "mountPath": "/dev/shm"},
-        ),
-        more={
-            "ports": [{"name": "http", "containerPort": naming.SERVE_PORT}],
-            "startupProbe": {**probe, "periodSeconds": 5, "failureThreshold": STARTUP_SECONDS // 5},
-            "readinessProbe": {**probe, "periodSeconds": 5},
-            "livenessProbe": {**probe, "periodSeconds": 20, "timeoutSeconds": 10, "failureThreshold": 6},
-            "terminationMessagePolicy": "FallbackToLogsOnError",
-        },
-    )
+def deployment(seen: Seen, model: Artifact) -> Object | None:
+    """The Deployment of this digest, if it has been made."""
+    name = naming.serve_name(seen.name, model.digest)
+    found = (item for item in seen.serving if item["kind"] == "Deployment" and item["metadata"]["name"] == name)
+    return next(found, None)
+
+
+def ready_replicas(seen: Seen, model: Artifact) -> int:
+    """Replicas of this digest that answer."""
+    return int((deployment(seen, model) or {}).get("status", {}).get("readyReplicas", 0))
+
+
+def _pods(seen: Seen, model: Artifact) -> tuple[Object, ...]:
+    digest = naming.short(model.digest)
+    return tuple(pod for pod in seen.servers if pod["metadata"].get("labels", {}).get(naming.LABEL_ARTIFACT) == digest)
+
+
+def _short_of(wanted: float, agreement: float | None) -> str:
+    if agreement is None:
+        return f"was not measured, evaluation.minAgreement is {wanted}"
+    return f"is {agreement:.4f}, {wanted - agreement:.4f} below evaluation.minAgreement {wanted}"
+
+
+def _rolled_out(found: Object | None, least: int) -> bool:
+    """Whether the Deployment's controller has seen our last change, and as many replicas of it are ready."""
+    if found is None:
+        return False
+    status = found.get("status", {})
+    observed = status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
+    # Those of an earlier revision are ready, too: they are counted out.
+    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
+    return bool(observed and status.get("readyReplicas", 0) - old >= least)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +11,7 @@ from reasoner_api.verifier import VerifierTrainingSpec, VerifierWork
 from reasoner_operator import naming
 from reasoner_operator.plan import outcome, references, serving, standing, training
 from reasoner_operator.plan.job import Work
-from reasoner_operator.plan.pods import trouble
-from reasoner_operator.seen import Object, Plan, Seen, Target
+from reasoner_operator.seen import Object, Plan, Seen, key_of
 from reasoner_operator.settings import Settings
 from reasoner_operator.status import State, notes, rounded
 
@@ -41,14 +39,16 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     agreement = _agreement(seen, found)
     served: tuple[Object, ...] = ()
     if found.state.phase == "Succeeded" and model is not None:
-        found, served = _serve(seen, spec, _Trained(model, agreement, found), settings)
+        found, served = serving.serve(seen, spec, serving.Trained(model, agreement, found), settings)
     return Plan(
         status=_status(seen, found, model, bool(served), now),
         apply=served,
         patch=outcome.adjustments(seen, spec.suspend, spec.scheduling),
-        delete=() if served else _not_served(seen),
+        delete=serving.no_longer_served(seen, served),
         notes=notes(seen, found.state),
         requeue_after=outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds),
+        # Their end lets go of what they hold.
+        waits_for=frozenset(key_of(run) for run in seen.users),
     )
 
 
@@ -76,56 +76,6 @@ def work(seen: Seen, spec: VerifierTrainingSpec, dataset: InputArtifact, setting
     )
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """What training has brought, and the outcome that said so."""
-
-    model: Artifact
-    agreement: float | None
-    found: standing.Outcome
-
-
-def _serve(
-    seen: Seen, spec: VerifierTrainingSpec, trained: _Trained, settings: Settings
-) -> tuple[standing.Outcome, tuple[Object, ...]]:
-    """The outcome after serving is taken into account, and what serving needs."""
-    report = trained.found.report
-    if not spec.serving.enabled:
-        return trained.found, ()
-    wanted = spec.evaluation.min_agreement
-    if wanted is not None and (trained.agreement is None or trained.agreement < wanted):
-        message = f"held-out agreement {_short_of(wanted, trained.agreement)}: published but not served"
-        return standing.Outcome(State("Failed", "AgreementTooLow", message), report), ()
-    served = serving.manifests(seen, spec.serving, spec.storage, trained.model, settings)
-    if _rolled_out(seen, spec.serving.replicas):
-        return trained.found, served
-    if found := trouble(seen.servers):
-        return standing.Outcome(State("Deploying", *found, trouble=True), report), served
-    message = f"{_ready_replicas(seen)} of {spec.serving.replicas} replicas of the verifier are ready"
-    return standing.Outcome(State("Deploying", "Deploying", message), report), served
-
-
-def _short_of(wanted: float, agreement: float | None) -> str:
-    if agreement is None:
-        return f"was not measured, evaluation.minAgreement is {wanted}"
-    return f"is {agreement:.4f}, {wanted - agreement:.4f} below evaluation.minAgreement {wanted}"
-
-
-def _ready_replicas(seen: Seen) -> int:
-    return int((seen.deployment or {}).get("status", {}).get("readyReplicas", 0))
-
-
-def _rolled_out(seen: Seen, replicas: int) -> bool:
-    """Whether the Deployment's controller has seen our last change, and as many replicas of it are ready."""
-    if seen.deployment is None:
-        return False
-    status = seen.deployment.get("status", {})
-    observed = status.get("observedGeneration", 0) >= seen.deployment["metadata"].get("generation", 0)
-    # Those of an earlier revision are ready, too: they are counted out.
-    old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
-    return bool(observed and status.get("readyReplicas", 0) - old >= replicas)
-
-
 def _remembered(seen: Seen) -> standing.Outcome:
     """The outcome of a run whose Job is gone, from the status."""
     status = seen.obj["status"]
@@ -151,15 +101,6 @@ def _agreement(seen: Seen, found: standing.Outcome) -> float | None:
     return None if old is None else float(old)
 
 
-def _not_served(seen: Seen) -> tuple[Target, ...]:
-    """What serving made before it was switched off."""
-    targets = [] if seen.deployment is None else [Target("apps/v1", "Deployment", naming.serve_name(seen.name))]
-    for item in seen.services:
-        if item["metadata"].get("labels", {}).get(naming.LABEL_ROLE) == naming.ROLE_SERVE:
-            targets.append(Target("v1", "Service", item["metadata"]["name"]))
-    return tuple(targets)
-
-
 def _status(seen: Seen, found: standing.Outcome, model: Artifact | None, served: bool, now: datetime) -> dict[str, Any]:
     old = seen.obj.get("status", {})
     status = {key: old[key] for key in (*_COUNTS, *_FIGURES, "lastCheckpoint") if key in old}
@@ -174,9 +115,9 @@ def _status(seen: Seen, found: standing.Outcome, model: Artifact | None, served:
         status["agreementPercent"] = f"{100 * agreement:.1f}%"
     if model is not None:
         status["artifacts"] = {"model": model.wire()}
-    if served:
-        status["readyReplicas"] = _ready_replicas(seen)
-        status["servedModel"] = seen.name
+    if model is not None and served:
+        status["readyReplicas"] = serving.ready_replicas(seen, model)
+        status["servedModel"] = naming.served_model(seen.name, model.digest)
         if found.state.phase == "Succeeded":
-            status["endpoint"] = naming.endpoint_url(seen.namespace, seen.name)
+            status["endpoint"] = naming.endpoint_url(seen.namespace, seen.name, model.digest)
     return {**status, **outcome.common_status(seen, found, now)}

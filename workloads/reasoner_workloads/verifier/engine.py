@@ -51,6 +51,12 @@ class Engine:
         self._pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
         self._ends = set(_as_list(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id))
         self._waiting: asyncio.Queue[_Request] = asyncio.Queue()
+        self.running_now = 0
+
+    @property
+    def waiting_now(self) -> int:
+        """Requests that no batch has taken yet."""
+        return self._waiting.qsize()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -80,6 +86,7 @@ class Engine:
             await asyncio.sleep(GATHER_SECONDS)
             while len(batch) < self.max_batch and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
+            self.running_now = len(batch)
             try:
                 replies = await asyncio.to_thread(self._generate, batch)
             except (RuntimeError, ValueError) as error:  # out of memory, most of all: the caller tries again
@@ -87,6 +94,8 @@ class Engine:
                     if not request.reply.done():
                         request.reply.set_exception(RuntimeError(str(error)))
                 continue
+            finally:
+                self.running_now = 0
             for request, reply in zip(batch, replies, strict=True):
                 if not request.reply.done():  # the client may be gone
                     request.reply.set_result(reply)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Response
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from reasoner_workloads.verifier.engine import Engine, Reply, TooLong
@@ -27,8 +29,10 @@ class CompletionRequest(BaseModel):
     stream: bool = False
 
 
-def application(engine: Engine, name: str) -> FastAPI:
-    """The app. It answers nothing before the model is loaded and has answered once itself."""
+def application(engine: Engine, names: Sequence[str]) -> FastAPI:
+    """The app, which answers to any of the names. It answers nothing before the model is loaded and has answered once
+    itself."""
+    name = names[0]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -43,12 +47,16 @@ def application(engine: Engine, name: str) -> FastAPI:
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        entry = {"id": name, "object": "model", "owned_by": "reasoner", "max_model_len": engine.max_length}
-        return {"object": "list", "data": [entry]}
+        about = {"object": "model", "owned_by": "reasoner", "max_model_len": engine.max_length}
+        return {"object": "list", "data": [{"id": one, **about} for one in names]}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(_load(engine, name), media_type=CONTENT_TYPE_LATEST)
 
     @app.post("/v1/completions")
     async def completions(request: CompletionRequest) -> dict[str, Any]:
-        if request.model != name:
+        if request.model not in names:
             raise HTTPException(404, f"the model {request.model!r} does not exist; this server has {name!r}")
         if request.temperature > 0 or request.n != 1 or request.stream:
             raise HTTPException(400, "this server decodes greedily: temperature 0, n 1, no stream")
@@ -61,6 +69,15 @@ def application(engine: Engine, name: str) -> FastAPI:
         return _completion(name, reply)
 
     return app
+
+
+def _load(engine: Engine, name: str) -> bytes:
+    """What autoscalers go by, in vLLM's names."""
+    registry = CollectorRegistry()
+    for state, count in (("running", engine.running_now), ("waiting", engine.waiting_now)):
+        text = f"Number of requests that are {state}"
+        Gauge(f"vllm:num_requests_{state}", text, ["model_name"], registry=registry).labels(name).set(count)
+    return generate_latest(registry)
 
 
 def _completion(name: str, reply: Reply) -> dict[str, Any]:

@@ -11,6 +11,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+#: Seconds for replies that are owed when the server is to end; the pod's grace period is longer.
+REPLY_SECONDS = 110
+
 
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM and return the exit code."""
@@ -25,8 +28,11 @@ def main(argv: Sequence[str]) -> int:
     from reasoner_workloads.verifier.openai_api import application
 
     engine = Engine(arguments.model, max_batch=arguments.max_batch, max_model_len=arguments.max_model_len)
-    app = application(engine, arguments.served_model_name or arguments.model.name)
-    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=30)
+    app = application(engine, arguments.served_model_name or [arguments.model.name])
+    # On SIGTERM no connection is taken any more, and the replies that are owed are still given.
+    uvicorn.run(
+        app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=REPLY_SECONDS
+    )
     return 0
 
 
@@ -34,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line, in vLLM's names where vLLM has the option."""
     top = argparse.ArgumentParser(prog="reasoner_workloads serve", description="serve a verifier over the OpenAI API")
     top.add_argument("--model", type=Path, required=True, help="folder of the model")
-    top.add_argument("--served-model-name", help="name that requests use; the folder's name when absent")
+    top.add_argument(
+        "--served-model-name", nargs="+", help="names that requests use, the first in replies; the folder's when absent"
+    )
     top.add_argument("--host", default="127.0.0.1", help="address to listen on")
     top.add_argument("--port", type=int, default=8000, help="port to listen on")
     top.add_argument("--max-batch", type=int, default=128, help="requests generated for at once")
