@@ -256,7 +256,8 @@ class CurationWork(Model):
     filters: Filters = Filters()
     """What is dropped."""
     shards: Annotated[int, Field(ge=1, le=10000)] = 1
-    """Parts that the source is split into, each the work of one pod."""
+    """Pods that share the work: each takes a part of the source that no other is at, until none is left. The result is
+    the same with any number."""
     budget: Budget = Budget()
     """Limits of money and tokens."""
     split: Split = Split()
@@ -292,6 +293,8 @@ class CurationArtifacts(Model):
     """The verifiable questions (Parquet, train and test)."""
     verifier_data: Artifact | None = None
     """The candidates and the judge's verdicts on them: the verifier's training data (Parquet)."""
+    report: Artifact | None = None
+    """The funnel, what was kept and what it cost, as one HTML file."""
 
 
 class CurationJobStatus(RunStatus):

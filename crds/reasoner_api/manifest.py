@@ -34,7 +34,7 @@ class ArtifactManifest(Open):
     inputs: dict[str, str] = Field(default_factory=dict)
     """Digest or name of everything it was made from, by role."""
     spec_digest: str = ""
-    """Digest of the task it was made by."""
+    """Digest of the spec it was made by, as far as that decides what it holds."""
     software: str = ""
     """Name and version of what made it."""
 

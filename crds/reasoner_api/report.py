@@ -16,8 +16,8 @@ MAX_TERMINATION_BYTES = 4096
 
 
 class RunReport(Open):
-    """State of a run as its pod sees it. Shards of a CurationJob each leave one; the one that publishes names
-    the artifacts and holds the counts of all shards."""
+    """State of a run as its pod sees it. Each pod of a CurationJob leaves one, with its own counts and the progress of
+    the whole; the one that publishes names the artifacts and holds the counts of all."""
 
     state: Literal["Running", "Succeeded", "Failed"] = "Running"
     """Whether it still runs, and how it ended."""

@@ -106,7 +106,7 @@ class RunStatus(Open):
     job: str | None = None
     """Name of the Job that does the work."""
     task_digest: str | None = None
-    """Digest of what the pods were told; artifacts carry it as the spec's digest."""
+    """Digest of what the pods were told."""
     start_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When the Job was started."""
     completion_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None

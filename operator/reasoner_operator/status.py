@@ -138,19 +138,11 @@ def merged(found: Iterable[RunReport], parts: int) -> RunReport | None:
     speaker = failed or min(found, key=lambda report: report.progress.percent)
     return speaker.model_copy(
         update={
-            "progress": _joint_progress(found, parts),
+            # Each pod knows how far the whole run is, the latest to look knows best.
+            "progress": max(found, key=lambda report: report.progress.percent).progress,
             "stages": _sum_stages(found),
             "usage": _sum_usage(usages) if usages else None,
         }
-    )
-
-
-def _joint_progress(found: list[RunReport], parts: int) -> Progress:
-    etas = [report.progress.eta_seconds for report in found if report.progress.eta_seconds is not None]
-    return Progress(
-        percent=sum(report.progress.percent for report in found) // parts,
-        eta_seconds=max(etas, default=None) if len(found) == parts else None,
-        display=min(found, key=lambda report: report.progress.percent).progress.display,
     )
 
 

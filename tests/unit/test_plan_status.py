@@ -434,11 +434,11 @@ def shard(index: int, percent: int, eta: int | None = None) -> RunReport:
     )
 
 
-def test_shards_that_run_are_added_up() -> None:
+def test_shards_that_run_are_added_up_and_the_furthest_tells_the_progress() -> None:
     pods = tuple(pod(f"demo-{index}", index=index) for index in range(2))
     live = {"demo-0": shard(0, 40, 60), "demo-1": shard(1, 60, 90)}
     status = plan(seen("CurationJob", {"shards": 2}, job=job(), pods=pods, live=live), SETTINGS, NOW).status
-    assert status["progress"] == {"percent": 50, "etaSeconds": 90, "display": "50%, 1m30s left, shard 0"}
+    assert status["progress"] == {"percent": 60, "etaSeconds": 90, "display": "60%, 1m30s left, shard 1"}
     assert status["stages"] == [{"name": "source", "in": 20, "out": 18, "dropped": {"duplicate_url": 2}}]
     assert status["usage"] == {"requests": 4, "promptTokens": 200, "completionTokens": 20, "costUSD": 1.0}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from reasoner_api.common import Storage
 from reasoner_api.curation import Filters
 from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.curation.dedupe import Questions
 from reasoner_workloads.curation.filters.language import foreign
-from reasoner_workloads.curation.filters.near import drop_near, near_duplicates
+from reasoner_workloads.curation.filters.near import near_duplicates as found
 from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.records import Drop, Dropped, Record
 
@@ -131,6 +133,10 @@ BOOK = (
 )
 
 
+def near_duplicates(questions: list[str], similarity: float) -> dict[int, int]:
+    return dict(found(questions, similarity))
+
+
 def test_a_rewording_is_near_and_another_number_is_another_question() -> None:
     reworded = BOOK.replace("How much work", "Find how much work").replace("quiet library", "library")
     other = BOOK.replace("1.5", "1.6")
@@ -154,19 +160,42 @@ def test_a_phrase_that_is_everywhere_costs_no_comparison_with_all() -> None:
     assert near_duplicates(texts, 0.5) == {}
 
 
-def test_drops_name_the_question_that_stays() -> None:
+def test_of_questions_that_are_there_twice_the_smallest_url_stays() -> None:
     reworded = BOOK.replace("How much work", "Find how much work")
-    gone = Record(id="0", url="a", question=BOOK, drop=Drop(stage="filter", reason="trivial"))
+    trivial = Drop(stage="filter", reason="trivial")
     records = [
-        gone,
-        Record(id="1", url="b", question=BOOK),
-        Record(id="2", url="c", question=reworded),
-        Record(id="3", url="d", question="Who was it?"),
+        Record(id="0", url="a", question=BOOK, drop=trivial),
+        Record(id="1", url="d", question=reworded),
+        Record(id="2", url="c", question=BOOK.upper()),
+        Record(id="3", url="b", question=f"{BOOK}?"),
+        Record(id="4", url="e", question="Who was it?"),
+        Record(id="5", url="f", question="Who was it?", drop=trivial),
+        Record(id="6", url="g", question="When was it?", drop=trivial),
     ]
-    found = drop_near(records, 0.7)
-    assert [record.drop for record in found] == [
-        gone.drop,
+    with closing(Questions()) as questions:
+        for place, record in enumerate(records):
+            questions.add(place, record)
+        questions.settle(0.7, test=10)
+        fates = [questions.fate(place) for place in range(len(records))]
+    assert [fate.drop for fate in fates] == [
+        Drop(stage="deduplicate", reason="duplicate", evidence="3"),
+        Drop(stage="deduplicate", reason="near_duplicate", evidence="3"),
+        Drop(stage="deduplicate", reason="duplicate", evidence="3"),
         None,
-        Drop(stage="deduplicate", reason="near_duplicate", evidence="1"),
+        None,
+        Drop(stage="deduplicate", reason="duplicate", evidence="4"),
         None,
     ]
+
+
+def test_the_test_split_is_a_fifth_at_most_and_the_same_whatever_the_order() -> None:
+    records = [Record(id=str(n), url=f"u{n}", question=f"What is the square of {n}?") for n in range(100)]
+    chosen = []
+    for order in (records, records[::-1]):
+        with closing(Questions()) as questions:
+            for place, record in enumerate(order):
+                questions.add(place, record)
+            questions.settle(None, test=50)
+            chosen.append({record.id for place, record in enumerate(order) if questions.fate(place).test})
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) == 20

@@ -7,8 +7,8 @@ from lxml import html
 from reasoner_api.curation import CurationWork
 from reasoner_api.status import Usage
 from reasoner_workloads.common.html import charts
-from reasoner_workloads.curation.records import Candidate, Drop, Record, funnel_of
-from reasoner_workloads.curation.report import make_report
+from reasoner_workloads.curation.records import Candidate, Drop, Funnel, Record
+from reasoner_workloads.curation.report import Tally
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>]]>{{ 7*7 }}"
 WORK = CurationWork.model_validate(
@@ -32,7 +32,11 @@ def records(count: int = 50) -> list[Record]:
 
 
 def report(found: list[Record]) -> str:
-    return make_report("web-<i>questions</i>", WORK, found, funnel_of(found), Usage(requests=5, cost_usd=1.5))
+    funnel, tally = Funnel(), Tally()
+    for record in found:
+        funnel.add(record)
+        tally.add(record)
+    return tally.html("web-<i>questions</i>", WORK, funnel.counts(), Usage(requests=5, cost_usd=1.5))
 
 
 def test_hostile_text_stays_text() -> None:

@@ -14,13 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reasoner_api.common import Storage
 from reasoner_api.curation import Source
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.curation.records import Record, Row
-from reasoner_workloads.curation.source import read_rows
+from support.curation import read_source
 
-FILE = Storage(uri="file:///nowhere")
 GOOD = {"id": "good", "url": "https://example.org/good", "question": "Good?"}
 GOOD_LINE = json.dumps(GOOD).encode() + b"\n"
 MANY = b"".join(
@@ -29,7 +27,7 @@ MANY = b"".join(
 
 
 def read(path: Path, **source: Any) -> list[Row | Record]:
-    return list(read_rows(Source.model_validate({"uri": path.as_uri(), **source}), FILE, 0, 1))
+    return read_source(Source.model_validate({"uri": path.as_uri(), **source}))
 
 
 #: A line beside a good one, and what its drop says.
@@ -214,7 +212,7 @@ def test_a_malformed_row_of_a_table_is_a_counted_drop(tmp_path: Path, name: str,
     (tmp_path / "a.jsonl").write_bytes(GOOD_LINE)
     (tmp_path / f"b-{name}").write_bytes(data)
     source = Source(uri=f"{tmp_path.as_uri()}/")
-    drops = [one.drop.evidence for one in read_rows(source, FILE, 0, 1) if isinstance(one, Record) and one.drop]
+    drops = [one.drop.evidence for one in read_source(source) if isinstance(one, Record) and one.drop]
     drops = [one for one in drops if one != "good"]
     assert len(drops) == len(says)
     for drop, words in zip(drops, says, strict=True):

@@ -18,22 +18,21 @@ from reasoner_api.common import Storage
 from reasoner_api.curation import Source
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import open_store
-from reasoner_workloads.curation.records import Row
-from reasoner_workloads.curation.source import read_rows, web
+from reasoner_workloads.curation.source import listing, read_rows, web
+from support.curation import FILE, buckets_of
 from support.http_server import serving
 from support.object_store import object_store
-
-FILE = Storage(uri="file:///nowhere")
 
 
 def lines(*numbers: int) -> bytes:
     return b"".join(json.dumps({"url": f"https://example.org/{number}"}).encode() + b"\n" for number in numbers)
 
 
-def read(uri: str, storage: Storage = FILE, shard: int = 0, shards: int = 1, **source: Any) -> list[int]:
+def read(uri: str, storage: Storage = FILE, **source: Any) -> list[int]:
     """The numbers of the rows."""
-    found = read_rows(Source.model_validate({"uri": uri, **source}), storage, shard, shards)
-    return [int(row.url.rpartition("/")[2]) for row in found if isinstance(row, Row)]
+    asked = Source.model_validate({"uri": uri, **source})
+    items = read_rows(asked, storage, listing(asked, storage))
+    return [int(item.row.url.rpartition("/")[2]) for item in items if item.row]
 
 
 def zst(plain: bytes) -> bytes:
@@ -104,9 +103,10 @@ def test_a_sample_is_the_same_whatever_the_order_and_the_shards(tmp_path: Path) 
     tenth = read((tmp_path / "up.jsonl").as_uri(), sample=0.1)
     assert 230 < len(tenth) < 370
     assert sorted(read((tmp_path / "down.jsonl").as_uri(), sample=0.1)) == tenth
-    parts = [read((tmp_path / "up.jsonl").as_uri(), FILE, shard, 4, sample=0.1) for shard in range(4)]
-    assert sorted(number for part in parts for number in part) == tenth
-    assert all(len(part) > 30 for part in parts)
+    source = Source(uri=(tmp_path / "up.jsonl").as_uri(), sample=0.1)
+    parts = buckets_of(source, open_store(f"{tmp_path.as_uri()}/store"), 4)
+    assert sorted(int(row.url.rpartition("/")[2]) for part in parts for row in part) == tenth
+    assert len(parts) > 16
     # A larger sample holds the smaller one.
     assert set(tenth) < set(read((tmp_path / "up.jsonl").as_uri(), sample=0.2))
 

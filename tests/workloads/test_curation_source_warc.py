@@ -20,11 +20,10 @@ from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import open_store
 from reasoner_workloads.curation.records import Dropped, Record, Row
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
-from reasoner_workloads.curation.source import read_rows
+from support.curation import FILE, read_source
 from support.http_server import serving
 from support.object_store import object_store
 
-FILE = Storage(uri="file:///nowhere")
 PAGE = "<p>Où est-ce ?</p>"
 
 
@@ -54,7 +53,7 @@ def page(number: int, body: bytes = PAGE.encode(), **headers: str) -> tuple[str,
 
 
 def read(uri: str, storage: Storage = FILE, **source: Any) -> list[Row | Record]:
-    return list(read_rows(Source.model_validate({"uri": uri, **source}), storage, 0, 1))
+    return read_source(Source.model_validate({"uri": uri, **source}), storage)
 
 
 def captured(row: Row | Record, **settings: Any) -> str:
@@ -74,12 +73,13 @@ def test_responses_with_html_are_rows_that_bring_their_page(tmp_path: Path) -> N
         )
     )
     rows = read((tmp_path / "crawl.warc.gz").as_uri())
-    assert [row.url for row in rows] == [f"https://example.org/{number}" for number in (1, 4, 1)]
-    assert [captured(row) for row in rows[:2]] == [PAGE, PAGE]
-    assert rows[0].id.startswith("urn:uuid:")
-    assert isinstance(rows[2], Record)
-    assert rows[2].drop is not None
-    assert rows[2].drop.reason == "duplicate_url"
+    assert [row.url for row in rows] == [f"https://example.org/{number}" for number in (1, 1, 4)]
+    first, again, other = rows
+    assert [captured(row) for row in (first, other)] == [PAGE, PAGE]
+    assert first.id.startswith("urn:uuid:")
+    assert isinstance(again, Record)
+    assert again.drop is not None
+    assert again.drop.reason == "duplicate_url"
 
 
 def chunked(body: bytes) -> bytes:

@@ -80,7 +80,7 @@ def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any
             status["stages"] = [stage.wire() for stage in report.stages]
         if report.usage is not None:
             status["usage"] = report.usage.wire()
-        names = {"dataset": "dataset", "verifier_data": "verifierData"}
+        names = {"dataset": "dataset", "verifier_data": "verifierData", "report": "report"}
         if published := {names[key]: item.wire() for key, item in report.artifacts.items() if key in names}:
             status["artifacts"] = published
     return {**status, **outcome.common_status(seen, found, now)}

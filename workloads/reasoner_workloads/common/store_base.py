@@ -37,8 +37,8 @@ class Store(ABC):
         """Write an object unless there is one; whether it was written. Of two writers one wins."""
 
     @abstractmethod
-    def stream(self, key: str) -> Iterator[bytes]:
-        """The object's bytes, a chunk at a time. Raises Missing."""
+    def stream(self, key: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+        """The object's bytes, a chunk at a time: `size` of them from `start`, or all that follow. Raises Missing."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:

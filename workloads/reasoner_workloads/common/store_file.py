@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,10 +48,13 @@ class FileStore(Store):
                 return False
         return True
 
-    def stream(self, key: str) -> Iterator[bytes]:
+    def stream(self, key: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+        left = sys.maxsize if size is None else size
         try:
             with self._path(key).open("rb") as file:
-                while chunk := file.read(CHUNK):
+                file.seek(start)
+                while chunk := file.read(min(CHUNK, left)):
+                    left -= len(chunk)
                     yield chunk
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise Missing(f"{self.at(key)} does not exist") from None

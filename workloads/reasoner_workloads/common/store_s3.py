@@ -71,9 +71,13 @@ class S3Store(Store):
                 self.client.put_object(**where, Body=data)
         return True
 
-    def stream(self, key: str) -> Iterator[bytes]:
+    def stream(self, key: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+        if size == 0:
+            return
+        end = "" if size is None else str(start + size - 1)
+        part = {"Range": f"bytes={start}-{end}"} if start or end else {}
         with self._speaking_of(key):
-            body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"]
+            body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key, **part)["Body"]
             with body:
                 yield from body.iter_chunks(CHUNK)
 

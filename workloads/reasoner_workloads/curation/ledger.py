@@ -20,6 +20,16 @@ def added(one: Usage, other: Usage) -> Usage:
     )
 
 
+def less(one: Usage, other: Usage) -> Usage:
+    """What one usage has beyond another."""
+    return Usage(
+        requests=one.requests - other.requests,
+        prompt_tokens=one.prompt_tokens - other.prompt_tokens,
+        completion_tokens=one.completion_tokens - other.completion_tokens,
+        cost_usd=round(one.cost_usd - other.cost_usd, 9),
+    )
+
+
 @dataclass
 class Ledger:
     """One shard's usage, against an even part of the job's budget."""

@@ -114,6 +114,24 @@ class Funnel:
         reasons = self.dropped.setdefault(stage, {})
         reasons[reason] = reasons.get(reason, 0) + 1
 
+    def add(self, record: Record) -> None:
+        """Count a finished record through the stages that see it alone: all but the last."""
+        for name in STAGES[:-1]:
+            self.entered[name] = self.entered.get(name, 0) + 1
+            if record.drop is not None and record.drop.stage == name:
+                self.drop(name, record.drop.reason)
+                return
+            self.passed[name] = self.passed.get(name, 0) + 1
+
+    def merge(self, stages: Iterable[StageCount]) -> None:
+        """Count what others have counted."""
+        for stage in stages:
+            self.entered[stage.name] = self.entered.get(stage.name, 0) + stage.rows_in
+            self.passed[stage.name] = self.passed.get(stage.name, 0) + stage.rows_out
+            for reason, count in stage.dropped.items():
+                reasons = self.dropped.setdefault(stage.name, {})
+                reasons[reason] = reasons.get(reason, 0) + count
+
     def counts(self) -> list[StageCount]:
         """The stages that rows have reached, in the pipeline's order."""
         return [
@@ -126,16 +144,3 @@ class Funnel:
             for name in STAGES
             if name in self.entered
         ]
-
-
-def funnel_of(records: Iterable[Record]) -> list[StageCount]:
-    """The funnel of finished records: each passed every stage before the one that dropped it."""
-    funnel = Funnel(entered=dict.fromkeys(STAGES, 0))
-    for record in records:
-        for stage in STAGES:
-            funnel.entered[stage] += 1
-            if record.drop is not None and record.drop.stage == stage:
-                funnel.drop(stage, record.drop.reason)
-                break
-            funnel.passed[stage] = funnel.passed.get(stage, 0) + 1
-    return funnel.counts()

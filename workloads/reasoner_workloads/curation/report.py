@@ -4,7 +4,7 @@ from a page is text to it, cut to a length; the same result gives the same bytes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import get_args
 
 from markupsafe import Markup
@@ -16,28 +16,38 @@ from reasoner_workloads.curation.records import Record
 
 #: Examples of each reason, and characters of each text of a page.
 EXAMPLES, LONGEST = 3, 240
+_ANNOTATED = STAGES.index("annotate")
 
 
-def make_report(
-    name: str, work: CurationWork, found: Iterable[Record], stages: Sequence[StageCount], usage: Usage
-) -> str:
-    """The HTML file."""
-    before: dict[str, Counter[str]] = {field: Counter() for field in ("answer_type", "category", "difficulty")}
-    after: dict[str, Counter[str]] = {field: Counter() for field in before}
-    solved: Counter[int] = Counter()
-    examples: dict[tuple[str, str], list[Record]] = {}
-    annotated = STAGES.index("annotate")
-    for record in found:
-        if record.drop is None or STAGES.index(record.drop.stage) > annotated:
-            for field in before:
-                before[field][getattr(record, field)] += 1
-                after[field][getattr(record, field)] += record.drop is None
+class Tally:
+    """What the report says of all records, counted one by one."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Counter[str]] = {field: Counter() for field in ("answer_type", "category", "difficulty")}
+        self.after: dict[str, Counter[str]] = {field: Counter() for field in self.before}
+        self.solved: Counter[int] = Counter()
+        self.examples: dict[tuple[str, str], list[Record]] = {}
+
+    def add(self, record: Record) -> None:
+        """Count a record."""
+        if record.drop is None or STAGES.index(record.drop.stage) > _ANNOTATED:
+            for field in self.before:
+                self.before[field][getattr(record, field)] += 1
+                self.after[field][getattr(record, field)] += record.drop is None
         if record.sampled:
-            solved[record.correct] += 1
+            self.solved[record.correct] += 1
         if record.drop is not None:
-            shown = examples.setdefault((record.drop.stage, record.drop.reason), [])
+            shown = self.examples.setdefault((record.drop.stage, record.drop.reason), [])
             if len(shown) < EXAMPLES:
-                shown.append(record)
+                shown.append(record.model_copy(update={"candidates": []}))
+
+    def html(self, name: str, work: CurationWork, stages: Sequence[StageCount], usage: Usage) -> str:
+        """The HTML file."""
+        return _make(self, name, work, stages, usage)
+
+
+def _make(tally: Tally, name: str, work: CurationWork, stages: Sequence[StageCount], usage: Usage) -> str:
+    before, after, solved, examples = tally.before, tally.after, tally.solved, tally.examples
     names = {"answer_type": get_args(AnswerType), "category": get_args(Category), "difficulty": get_args(Difficulty)}
     titles = {"answer_type": "Answer types", "category": "Subjects", "difficulty": "Difficulty"}
     compared = [

@@ -1,9 +1,10 @@
-"""`python -m reasoner_workloads curation`: one pod's part of a CurationJob. Run by the operator's Indexed Job; by hand,
-without an index, all shards one after the other."""
+"""`python -m reasoner_workloads curation`: one pod's part of a CurationJob: whatever no other pod is at. Run by the
+operator's Indexed Job; by hand, without an index, one pod does it all."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ from reasoner_api.task import TASK_DIR, TASK_FILE, CurationTask
 from reasoner_workloads.common import run as frame
 from reasoner_workloads.common.run import ConfigError, Run, WorkloadError
 from reasoner_workloads.common.store import StoreError
+from reasoner_workloads.curation.claims import Claims
+from reasoner_workloads.curation.pod import Pod, split_source
 from reasoner_workloads.curation.publish import publish_all, published
-from reasoner_workloads.curation.shard import do_shard
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def body(run: Run[CurationTask]) -> None:
-    """This pod's shards, and the whole job's result once no shard is missing."""
+    """This pod's part, and the whole job's result if it is this pod that publishes."""
     try:
         _curate(run)
     except StoreError as error:
@@ -35,18 +37,20 @@ def body(run: Run[CurationTask]) -> None:
 def _curate(run: Run[CurationTask]) -> None:
     report = published(run.store)
     if report is None:
-        for shard in _shards(run.task):
-            do_shard(run.task, shard, run.store, run.reporter)
-        report = publish_all(run.task, run.digest, run.store)
+        with Claims(run.store, _number(run.task)) as claims:
+            run.reporter.update(message="reading the source")
+            parts = split_source(run.task.work, run.store, claims)
+            asyncio.run(Pod(run.task, run.store, claims, run.reporter).run(parts))
+            if claims.take(["publish"]):
+                run.reporter.update(message="publishing")
+                report = publish_all(run.task, run.store)
     if report is not None:
         run.reporter.update(**{name: getattr(report, name) for name in report.model_fields_set})
 
 
-def _shards(task: CurationTask) -> list[int]:
-    """The shard that the Indexed Job gave this pod; all of them where there is no such Job."""
-    index = os.environ.get("JOB_COMPLETION_INDEX")
-    if index is None:
-        return list(range(task.work.shards))
+def _number(task: CurationTask) -> int:
+    """The number that the Indexed Job gave this pod; 0 where there is no such Job, and one pod does it all."""
+    index = os.environ.get("JOB_COMPLETION_INDEX", "0")
     if not index.isdecimal() or int(index) >= task.work.shards:
         raise ConfigError(f"JOB_COMPLETION_INDEX is {index!r}, and there are {task.work.shards} shards")
-    return [int(index)]
+    return int(index)

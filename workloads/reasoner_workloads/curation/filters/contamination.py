@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from reasoner_api.common import Storage
 from reasoner_api.curation import Benchmark
 from reasoner_workloads.common.run import ConfigError
-from reasoner_workloads.curation.dedupe import key
 from reasoner_workloads.curation.source import values
 from reasoner_workloads.curation.source.columns import Malformed
 from reasoner_workloads.curation.source.files import Place
+from reasoner_workloads.curation.wording import key
 
 #: Hashes gathered before they are packed.
 _CHUNK = 1 << 20

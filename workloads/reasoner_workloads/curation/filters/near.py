@@ -1,21 +1,21 @@
 """Questions that are nearly the same, over the whole job: MinHash and banding (Broder 1997; Leskovec et al., Mining of
-Massive Datasets, chapter 3). Called by `publish`, which sees all shards."""
+Massive Datasets, chapter 3), on disk. Called by `dedupe`."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from reasoner_workloads.curation.dedupe import key
-from reasoner_workloads.curation.records import Drop, Record
+from reasoner_workloads.curation.wording import key
 
 #: Hash functions of a signature, and their seed: part of what the dataset is.
 FUNCTIONS, SEED = 128, 1
@@ -23,77 +23,69 @@ FUNCTIONS, SEED = 128, 1
 SHINGLE = 3
 #: Kept questions of one bucket that a new one is compared with; more only where a phrase is everywhere.
 LEADERS = 16
-#: Rows whose signatures are in memory at a time.
-_CHUNK = 65_536
+#: Rows whose signatures, and entries of bands that are in memory at a time.
+CHUNK, ENTRIES = 8192, 1 << 18
 
 _NUMBER = re.compile(r"\d+")
+_SIGNED = np.dtype([("numbers", "<u8"), ("signature", "<u4", FUNCTIONS)])
+_ENTRY = np.dtype([("key", "<u8"), ("row", "<u4")])
 
 
-def drop_near(records: list[Record], similarity: float) -> list[Record]:
-    """The records, in their order; of those kept, each that is so similar to an earlier kept one is dropped."""
-    kept = [record for record in records if record.drop is None]
-    same = near_duplicates((record.question for record in kept), similarity)
-    dropped = {
-        id(kept[late]): Drop(stage="deduplicate", reason="near_duplicate", evidence=kept[early].id)
-        for late, early in same.items()
-    }
-    return [
-        record.model_copy(update={"drop": dropped[id(record)]}) if id(record) in dropped else record
-        for record in records
-    ]
-
-
-def near_duplicates(questions: Iterable[str], similarity: float) -> dict[int, int]:
-    """For each question that is a near duplicate, by its position, the position of the earlier one that stays. What
+def near_duplicates(questions: Iterable[str], similarity: float) -> Iterator[tuple[int, int]]:
+    """Each question that is a near duplicate, by its position, with the position of the earlier one that stays. What
     comes first stays, so the same order gives the same result. Questions with different numbers are different
-    questions. Memory: 80 bytes a question, and 520 on disk while it runs."""
-    with _signed(questions) as (signatures, numbers):
-        buckets = _buckets(signatures, _rows_a_band(similarity))
-        leaders: dict[tuple[int, int], list[int]] = {}
-        same: dict[int, int] = {}
+    questions. Memory is bounded; on disk a question takes 520 bytes, and 12 in each band."""
+    with tempfile.TemporaryDirectory() as name, closing(sqlite3.connect("")) as database:
+        signed = _Signed(Path(name) / "signed", questions)
+        database.execute("CREATE TABLE shared (row INTEGER, place INTEGER)")
+        for places in _meetings(signed, _rows_a_band(similarity), Path(name)):
+            database.executemany("INSERT INTO shared VALUES (?, ?)", places)
+        database.execute("CREATE INDEX by_row ON shared (row, place)")
+        database.execute("CREATE TABLE leaders (place INTEGER, row INTEGER, PRIMARY KEY (place, row)) WITHOUT ROWID")
         # Most questions are alone in all of their buckets.
-        for row in np.flatnonzero((buckets >= 0).any(axis=0)).tolist():
-            shared = [(band, bucket) for band, bucket in enumerate(buckets[:, row].tolist()) if bucket >= 0]
-            met = sorted({leader for place in shared for leader in leaders.get(place, ())})
-            alike = (
-                leader
-                for leader in met
-                if numbers[leader] == numbers[row] and np.mean(signatures[leader] == signatures[row]) >= similarity
-            )
+        for (row,) in database.execute("SELECT DISTINCT row FROM shared ORDER BY row"):
+            alike = (leader for leader in _met(database, row) if signed.alike(row, leader, similarity))
             if (leader := next(alike, None)) is not None:
-                same[row] = leader
-                continue
-            for place in shared:
-                if len(known := leaders.setdefault(place, [])) < LEADERS:
-                    known.append(row)
-        return same
+                yield row, leader
+            else:
+                _lead(database, row)
 
 
-@contextmanager
-def _signed(questions: Iterable[str]) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint64]]]:
-    """The signatures, on disk, and a hash of each question's numbers."""
-    numbers: list[NDArray[np.uint64]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "signatures"
+class _Signed:
+    """The questions' signatures, each with a hash of the question's numbers, in a file."""
+
+    def __init__(self, path: Path, questions: Iterable[str]) -> None:
+        self._path = path
+        self.count = 0
         with path.open("wb") as file:
-            for chunk in _chunks(questions):
-                np.array([_signature(one) for one in chunk], np.uint32).tofile(file)
-                numbers.append(np.array([_numbers(one) for one in chunk], np.uint64))
-        if not numbers:
-            yield np.empty((0, FUNCTIONS), np.uint32), np.empty(0, np.uint64)
-            return
-        yield np.memmap(path, np.uint32, "r").reshape(-1, FUNCTIONS), np.concatenate(numbers)
+            for words in map(key, questions):
+                file.write(np.array([(_numbers(words), _signature(words))], _SIGNED).tobytes())
+                self.count += 1
+
+    def read(self, start: int, count: int) -> NDArray[np.void]:
+        """Some of them."""
+        return np.fromfile(self._path, _SIGNED, count, offset=start * _SIGNED.itemsize)
+
+    def alike(self, row: int, other: int, similarity: float) -> bool:
+        """Whether two questions are nearly the same."""
+        (one,), (two,) = self.read(row, 1), self.read(other, 1)
+        same = np.mean(one["signature"] == two["signature"])
+        return bool(one["numbers"] == two["numbers"] and same >= similarity)
 
 
-def _chunks(questions: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for question in questions:
-        chunk.append(key(question))
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _met(database: sqlite3.Connection, row: int) -> list[int]:
+    """The kept questions that a row shares a bucket with, the earliest first."""
+    asked = "SELECT DISTINCT leaders.row FROM shared JOIN leaders USING (place) WHERE shared.row = ? ORDER BY 1"
+    return [leader for (leader,) in database.execute(asked, (row,))]
+
+
+def _lead(database: sqlite3.Connection, row: int) -> None:
+    """Let later rows be compared with this one, in each of its buckets that has not enough to compare with."""
+    database.execute(
+        "INSERT INTO leaders SELECT place, row FROM shared WHERE row = ?"
+        " AND (SELECT count(*) FROM leaders WHERE leaders.place = shared.place) < ?",
+        (row, LEADERS),
+    )
 
 
 def _signature(words: str) -> list[int]:
@@ -115,17 +107,31 @@ def _rows_a_band(similarity: float) -> int:
     return max(rows for rows in (2, 4, 8, 16) if (rows / FUNCTIONS) ** (1 / rows) <= similarity - 0.05)
 
 
-def _buckets(signatures: NDArray[np.uint32], rows: int) -> NDArray[np.int32]:
-    """By band and question, the number of its bucket; -1 where it is alone in it."""
-    count, bands = len(signatures), FUNCTIONS // rows
-    buckets = np.full((bands, count), -1, np.int32)
-    for band in range(bands):
-        keys = np.zeros(count, np.uint64)
-        for start in range(0, count, _CHUNK):
-            part = np.asarray(signatures[start : start + _CHUNK, band * rows : (band + 1) * rows], np.uint64)
+def _meetings(signed: _Signed, rows: int, folder: Path) -> Iterator[list[tuple[int, int]]]:
+    """The rows that are not alone in a bucket, each with that bucket's place among all: a band at a time, and of it a
+    part of the keys at a time, so large that it can be sorted in memory."""
+    parts = -(-signed.count // ENTRIES)
+    place = 0
+    for band in range(FUNCTIONS // rows):
+        _write_band(signed, slice(band * rows, (band + 1) * rows), [folder / f"{part}" for part in range(parts)])
+        for part in range(parts):
+            entries = np.fromfile(folder / f"{part}", _ENTRY)
+            _, bucket, sizes = np.unique(entries["key"], return_inverse=True, return_counts=True)
+            met = np.flatnonzero(sizes[bucket] > 1)
+            yield list(zip(entries["row"][met].tolist(), (place + bucket[met]).tolist(), strict=True))
+            place += len(sizes)
+
+
+def _write_band(signed: _Signed, band: slice, paths: list[Path]) -> None:
+    """Each row's key in one band, to the file that its first bits choose."""
+    with ExitStack() as opened:
+        files = [opened.enter_context(path.open("wb")) for path in paths]
+        for start in range(0, signed.count, CHUNK):
+            part = signed.read(start, CHUNK)["signature"][:, band].astype(np.uint64)
+            found = np.zeros(len(part), _ENTRY)
             for column in part.T:
-                keys[start : start + _CHUNK] = (keys[start : start + _CHUNK] ^ column) * np.uint64(0x9E3779B97F4A7C15)
-        _, bucket, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-        shared = sizes[bucket] > 1
-        buckets[band, shared] = bucket[shared]
-    return buckets
+                found["key"] = (found["key"] ^ column) * np.uint64(0x9E3779B97F4A7C15)
+            found["row"] = np.arange(start, start + len(part), dtype=np.uint32)
+            chosen = (found["key"] >> np.uint64(32)) * np.uint64(len(paths)) >> np.uint64(32)
+            for number, file in enumerate(files):
+                file.write(found[chosen == number].tobytes())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -57,26 +58,52 @@ class File:
     """Whether it is the only one."""
 
 
-@contextmanager
-def files_of(place: Place, storage: Storage) -> Iterator[Iterator[File]]:
-    """The place's files in the order of their names; each is there until the next is asked for."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield _files(place, storage, Path(folder) / "source")
+@dataclass(frozen=True)
+class Listing:
+    """The names of a place's files, in their order."""
+
+    base: str
+    """What comes before each name."""
+    names: tuple[str, ...]
+    alone: bool
+    """Whether the place has one file only."""
+
+    def parts(self, most: int) -> list[Listing]:
+        """The same files as at most so many listings, in their order and of nearly the same lengths."""
+        count = min(most, len(self.names))
+        cuts = [len(self.names) * n // count for n in range(count + 1)]
+        return [replace(self, names=self.names[a:b]) for a, b in itertools.pairwise(cuts)]
 
 
-def _files(place: Place, storage: Storage, path: Path) -> Iterator[File]:
-    on_web = place.uri.startswith(("http://", "https://"))
+def listing_of(place: Place, storage: Storage) -> Listing:
+    """The files of a place that hold rows. Raises ConfigError where there are none."""
     with _faults(place):
-        base, names = web.names_of(place.uri) if on_web else _names(place.uri, storage)
+        base, names = web.names_of(place.uri) if _on_web(place) else _names(place.uri, storage)
     # A folder also holds what is no list of questions: a README, a marker.
     wanted = [name for name in names if not place.uri.endswith("/") or (place.format or is_listing(name))]
     wanted = [name for name in wanted if not unquote(name).rpartition("/")[2].startswith((".", "_"))]
     if not wanted:
         raise place.fault(f"{place.uri} holds no file of rows ({', '.join(SUFFIXES)}, also {' and '.join(PACKED)})")
-    for name in wanted:
+    return Listing(base, tuple(wanted), len(wanted) == 1)
+
+
+@contextmanager
+def files_of(place: Place, storage: Storage, files: Listing) -> Iterator[Iterator[File]]:
+    """These files of a place; each is there until the next is asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield _files(place, storage, files, Path(folder) / "source")
+
+
+def _files(place: Place, storage: Storage, files: Listing, path: Path) -> Iterator[File]:
+    for name in files.names:
         with _faults(place):
-            local = web.download(base + name, path) if on_web else _local(base, name, storage, path)
-        yield File(name.rpartition("/")[2], local, len(wanted) == 1)
+            on_web = _on_web(place)
+            local = web.download(files.base + name, path) if on_web else _local(files.base, name, storage, path)
+        yield File(name.rpartition("/")[2], local, files.alone)
+
+
+def _on_web(place: Place) -> bool:
+    return place.uri.startswith(("http://", "https://"))
 
 
 def is_listing(name: str) -> bool:

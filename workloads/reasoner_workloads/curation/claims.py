@@ -1,0 +1,113 @@
+"""Who does which piece of a job, agreed on in the object store: a piece that nobody has claimed goes to whoever asks
+first, one whose pod has gone silent to whoever notices. Used by `pod`.
+
+A claim saves work and guards nothing: a result is written under a condition of its own, so two pods at one piece cost
+time and never a row. Clocks are not compared between pods: a pod counts as silent when its beat has not changed for
+STALE_SECONDS of the observer's own clock."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+
+from pydantic import BaseModel
+
+from reasoner_workloads.common.store import Missing, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 10.0
+STALE_SECONDS = 60.0
+
+
+class Claim(BaseModel):
+    """Whose a piece is."""
+
+    pod: int
+    life: str
+    """Of the pod's lives (restarts) the one that claimed; later ones sort later."""
+
+
+class _Beat(Claim):
+    count: int
+
+
+class Claims:
+    """The claims of one pod. A context manager, during which the pod gives signs of life."""
+
+    def __init__(self, store: Store, pod: int, stale_seconds: float = STALE_SECONDS) -> None:
+        self._store = store
+        self._stale_seconds = stale_seconds
+        self.own = Claim(pod=pod, life=f"{time.time_ns():020d}-{secrets.token_hex(4)}")
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        #: By pod, its last beat and when this one saw it first.
+        self._seen: dict[int, tuple[bytes, float]] = {}
+
+    def __enter__(self) -> Claims:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def take(self, names: Iterable[str]) -> str | None:
+        """Claim one of these pieces, the first that can be had: those that nobody has, then those of this pod's
+        earlier lives and of silent pods. None where others are at all of them. Raises StoreError."""
+        names = list(names)
+        newest = self._newest()
+        for name in names:
+            if name not in newest and self._claim(name, 0):
+                return name
+        for name in names:
+            epoch = newest.get(name)
+            if epoch is not None and self._is_free(name, epoch) and self._claim(name, epoch + 1):
+                return name
+        return None
+
+    def _newest(self) -> dict[str, int]:
+        """By claimed piece, the number of its last claim."""
+        found = {}
+        for key in self._store.list("claims/"):
+            name, _, epoch = key.removeprefix("claims/").rpartition("/")
+            found[name] = int(epoch)
+        return found
+
+    def _claim(self, name: str, epoch: int) -> bool:
+        return self._store.put_new(_key(name, epoch), self.own.model_dump_json().encode())
+
+    def _is_free(self, name: str, epoch: int) -> bool:
+        """Whether the owner is an earlier life of this pod, or silent."""
+        owner = Claim.model_validate_json(self._store.get(_key(name, epoch)))
+        if owner.pod == self.own.pod:
+            return owner.life < self.own.life
+        try:
+            beat = self._store.get(f"pods/{owner.pod:05d}.json")
+        except Missing:
+            beat = b""
+        known, since = self._seen.get(owner.pod, (None, 0.0))
+        if beat != known:
+            self._seen[owner.pod] = (beat, time.monotonic())
+            return False
+        return time.monotonic() - since > self._stale_seconds
+
+    def _beat(self) -> None:
+        count = 0
+        while True:
+            beat = _Beat(pod=self.own.pod, life=self.own.life, count=count)
+            try:
+                self._store.put(f"pods/{self.own.pod:05d}.json", beat.model_dump_json().encode())
+            except StoreError as error:
+                log.warning("no sign of life could be left: %s", error)
+            count += 1
+            if self._ended.wait(BEAT_SECONDS):
+                return
+
+
+def _key(name: str, epoch: int) -> str:
+    return f"claims/{name}/{epoch:06d}"

@@ -1,0 +1,110 @@
+"""One pod's part of a job: its share of splitting the source, then buckets as long as there are any. Called by
+`run`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from reasoner_api.curation import CurationWork
+from reasoner_api.status import Usage
+from reasoner_api.task import CurationTask
+from reasoner_workloads.common.progress import Reporter
+from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.common.store import Store, open_store
+from reasoner_workloads.curation import buckets, split, stretch
+from reasoner_workloads.curation.claims import Claims
+from reasoner_workloads.curation.feed import POLL_SECONDS, Feed
+from reasoner_workloads.curation.filters.screens import Screens
+from reasoner_workloads.curation.judge import Judge
+from reasoner_workloads.curation.ledger import Ledger
+from reasoner_workloads.curation.llm import Model, close_models, open_models
+from reasoner_workloads.curation.recrawl.fetcher import Fetcher
+from reasoner_workloads.curation.stages import Crew, curate
+from reasoner_workloads.curation.stretch import Part
+from reasoner_workloads.curation.together import together
+
+#: Seconds between two looks at the counts.
+REPORT_SECONDS = 0.5
+
+
+def split_source(work: CurationWork, store: Store, claims: Claims) -> list[Part]:
+    """The source's parts, split by all pods together. Raises ConfigError where the source is not as the spec says."""
+    source, storage = work.source, work.storage
+    listings = split.parts_of(source, storage)
+    names = {f"split-{number:03d}": number for number in range(len(listings))}
+    parts: dict[int, Part] = {}
+    while True:
+        for number in names.values():
+            if number not in parts and (part := stretch.finished(store, number)):
+                parts[number] = part
+        if len(parts) == len(names):
+            break
+        if name := claims.take(name for name, number in names.items() if number not in parts):
+            split.split(source, storage, listings[names[name]], store, names[name])
+        else:
+            time.sleep(POLL_SECONDS)
+    found = [parts[number] for number in sorted(parts)]
+    if any(part.rows for part in found) and not any(part.sound for part in found):
+        fault = next(part.fault for part in found if part.fault)
+        raise ConfigError(f"source.columns.url: no row of {source.uri} names a page: {fault}")
+    return found
+
+
+class Pod:
+    """A pod while it works on the buckets of a split source."""
+
+    def __init__(self, task: CurationTask, store: Store, claims: Claims, reporter: Reporter) -> None:
+        self.work = task.work
+        self.store = store
+        self.claims = claims
+        self.reporter = reporter
+        self.ledger = Ledger(task.work.budget, task.work.shards, Usage())
+
+    async def run(self, parts: list[Part]) -> None:
+        """Until no bucket is left. As many rows are under way as keep the fetches and the models busy, but no more than
+        this pod's even part: the others shall have some."""
+        self.feed = Feed(self.store, self.claims, parts, self.work.shards, self.ledger)
+        self._recall()
+        models = open_models(self.work, self.ledger, os.environ)
+        busy = self.work.recrawl.concurrency + sum(model.endpoint.concurrency for model in models.values())
+        busy = max(1, min(busy, -(-self.feed.rows // self.work.shards)))
+        try:
+            await self._curate(models, busy)
+        finally:
+            await close_models(models)
+        self._report()
+
+    async def _curate(self, models: dict[str, Model], busy: int) -> None:
+        at = self.work.storage
+        pages = open_store(at.uri, endpoint=at.endpoint, region=at.region)
+        async with Fetcher(self.work.recrawl, self.work.shards, pages) as fetcher, Judge(models["judge"]) as judge:
+            screens = Screens(self.work.filters, at)
+            crew = Crew(fetcher, models, judge, screens, self.work.filters, self.feed.funnel)
+            telling = asyncio.create_task(self._tell())
+            try:
+                await together(self._take(crew) for _ in range(busy))
+            finally:
+                telling.cancel()
+
+    async def _take(self, crew: Crew) -> None:
+        while given := await self.feed.next():
+            opened, place, row = given
+            await self.feed.finish(opened, place, await curate(row, crew))
+
+    def _recall(self) -> None:
+        """Count what this pod's earlier lives have done."""
+        for done in buckets.markers(self.store, buckets.names_done(self.store)):
+            if done.pod == self.claims.own.pod:
+                self.feed.funnel.merge(done.stages)
+
+    async def _tell(self) -> None:
+        while True:
+            self._report()
+            await asyncio.sleep(REPORT_SECONDS)
+
+    def _report(self) -> None:
+        self.reporter.update(stages=self.feed.funnel.counts(), usage=self.ledger.usage)
+        share, rows = self.feed.share, self.feed.rows
+        self.reporter.advance(share, f"{round(share * rows):,}/{rows:,} pages")
