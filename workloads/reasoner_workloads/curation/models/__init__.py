@@ -1,0 +1,1 @@
+"""The models of a CurationJob: asked within limits and a budget, each answer kept."""

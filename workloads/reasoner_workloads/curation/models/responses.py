@@ -1,0 +1,216 @@
+"""Every answer of a model, kept in the object store before anything depends on it: a pod that takes over, a later run
+and an edited later stage pay for no request that was answered once. Opened by `shard`, asked by `llm`.
+
+Answers lie in cells. A cell is one of 2^n equal stretches of the line of rows' hashes, named by its number in n binary
+digits: whatever the shards, a row's answers are in a cell whose digits its hash begins with. So a job finds what
+another kept, and a pod reads no more than what the rows at hand may ask for.
+
+`cache/responses/b<digits>/<writer>-<number>.jsonl.zst` holds what came while the segment before it was written: one
+answer where they are rare, many where they are not. A pod that is killed loses what was in flight to the models and
+what was in flight to the store, and no more. A cell that is done with becomes one object."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from reasoner_workloads.common.store import Missing, Store, StoreError
+from reasoner_workloads.curation.models.segments import Completion, Known, line, pack, unpack
+
+log = logging.getLogger(__name__)
+
+ROOT = "cache/responses/b"
+#: Seconds from the start of one commit to that of the next at least: what comes meanwhile shares its requests.
+COMMIT_SECONDS = 0.05
+#: The store's requests at a time: its client blocks.
+THREADS = 8
+
+_Lines = dict["Cell", list[tuple[str, bytes]]]
+
+
+def digits_of(number: int, count: int) -> str:
+    """The name of a cell: `number` of `count` equal stretches, a power of two."""
+    if count & (count - 1) or not 0 <= number < count:
+        raise ValueError(f"cell {number} of {count}")
+    return f"{number:0{count.bit_length() - 1}b}" if count > 1 else ""
+
+
+class _Arrival(NamedTuple):
+    cell: Cell
+    key: str
+    line: bytes
+    durable: asyncio.Future[None]
+
+
+class Responses:
+    """The answers in a store, as one pod reads and adds to them. An async context manager; what has arrived by its end
+    is kept."""
+
+    def __init__(self, store: Store, writer: str, before: Callable[[], None] = lambda: None) -> None:
+        """`writer` is this pod's in this life and no other's; `before` is called, in a thread, before each commit: what
+        it writes is never behind the answers. Both may raise StoreError."""
+        self.store = store
+        self._writer = writer
+        self._before = before
+        self._number = 0
+        self._arrived: list[_Arrival] = []
+        self._something = asyncio.Event()
+        self._ending = False
+        self.open_cells: set[Cell] = set()
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="responses")
+
+    async def __aenter__(self) -> Responses:
+        self._committing = asyncio.create_task(self._commit_all())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ending = True
+        self._something.set()
+        try:
+            # SIGTERM cancels the committing as well, which must not cost what has arrived.
+            with suppress(asyncio.CancelledError):
+                await self._committing
+            await self._commit(*self._take_all())
+        finally:
+            self.threads.shutdown()
+            for cell in list(self.open_cells):
+                cell.drop()
+
+    async def open(self, digits: str) -> Cell:
+        """A cell, with all that is kept of it. Raises StoreError."""
+        cell = Cell(self, digits)
+        self.open_cells.add(cell)
+        await asyncio.get_running_loop().run_in_executor(self.threads, cell.read)
+        return cell
+
+    async def commit(self, cell: Cell, key: str, completion: Completion) -> None:
+        """Return when an answer is durable. Raises StoreError."""
+        durable = asyncio.get_running_loop().create_future()
+        self._arrived.append(_Arrival(cell, key, line(key, completion), durable))
+        self._something.set()
+        await durable
+
+    async def _commit_all(self) -> None:
+        while self._arrived or not self._ending:
+            await self._something.wait()
+            self._something.clear()
+            began = time.monotonic()
+            await self._commit(*self._take_all())
+            if not self._ending:
+                await asyncio.sleep(COMMIT_SECONDS - (time.monotonic() - began))
+
+    def _take_all(self) -> tuple[list[asyncio.Future[None]], _Lines]:
+        """What has arrived: who waits, and the answers by cell."""
+        arrived, self._arrived = self._arrived, []
+        by_cell: _Lines = defaultdict(list)
+        for one in arrived:
+            by_cell[one.cell].append((one.key, one.line))
+        return [one.durable for one in arrived], by_cell
+
+    async def _commit(self, waiting: list[asyncio.Future[None]], by_cell: _Lines) -> None:
+        error: BaseException | None = None
+        try:
+            # One call, which a cancelled commit does not stop halfway.
+            await asyncio.get_running_loop().run_in_executor(self.threads, self._write, by_cell)
+        except StoreError as refused:
+            error = refused
+        except BaseException as bug:
+            error = bug
+            raise
+        finally:
+            for durable in waiting:
+                if not durable.done():
+                    durable.set_exception(error) if error else durable.set_result(None)
+
+    def _write(self, by_cell: _Lines) -> None:
+        if not by_cell:
+            return
+        self._before()
+        self._number += 1
+        name = f"{self._writer}-{self._number:06d}.jsonl.zst"
+        for written in [self.threads.submit(cell.write, name, lines) for cell, lines in by_cell.items()]:
+            written.result()
+
+
+class Cell:
+    """One cell while its rows are at hand."""
+
+    def __init__(self, responses: Responses, digits: str) -> None:
+        self._responses = responses
+        self._folder = f"{ROOT}{digits}/"
+        self._known = Known()
+        self._objects: set[str] = set()
+        self._asked: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def answer(self, key: str, ask: Callable[[], Awaitable[Completion]]) -> tuple[Completion, bool]:
+        """The kept answer to the request of that digest, else what `ask` brings, kept; and whether it was there. Rows
+        that want the same at the same time ask once. Raises StoreError, and as `ask`."""
+        lock = self._asked.setdefault(key, asyncio.Lock())
+        async with lock:
+            if (kept := self._known.get(key)) is not None:
+                return kept, True
+            completion = await ask()
+            await self._responses.commit(self, key, completion)
+            return completion, False
+
+    async def close(self) -> None:
+        """Make one object of the cell's many. Raises StoreError."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._responses.threads, self._join)
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go of what was read; nothing in the store changes."""
+        self._responses.open_cells.discard(self)
+        self._known.close()
+
+    def read(self) -> None:
+        """Read what is kept of the cell, of those that it is part of and of those that are part of it."""
+        store, folder = self._responses.store, self._folder.removesuffix("/")
+        read: set[str] = set()
+        while True:
+            around = [store.list(f"{folder[:size]}/") for size in range(len(ROOT), len(folder))]
+            keys = [key for keys in (*around, store.list(folder)) for key in keys if key not in read]
+            if not keys:
+                return
+            for key in keys:
+                read.add(key)
+                try:
+                    self._take(key, store.get(key))
+                except Missing:
+                    # Joined by whoever is done with that cell: the next list has what it was joined to.
+                    self._objects.discard(key)
+
+    def _take(self, key: str, packed: bytes) -> None:
+        own = key.startswith(self._folder)
+        try:
+            self._known.add(list(unpack(packed)), own=own)
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("%s is damaged (%s): what it held is asked for again", self._responses.store.at(key), error)
+            return
+        if own:
+            self._objects.add(key)
+
+    def write(self, name: str, lines: list[tuple[str, bytes]]) -> None:
+        """Write a segment."""
+        self._responses.store.put(self._folder + name, pack(one for _, one in lines))
+        self._known.add(lines, own=True)
+        self._objects.add(self._folder + name)
+
+    def _join(self) -> None:
+        if len(self._objects) < 2:
+            return
+        packed = pack(self._known.own())
+        whole = f"{self._folder}{hashlib.sha256(packed).hexdigest()[:16]}.jsonl.zst"
+        self._responses.store.put(whole, packed)
+        for key in self._objects - {whole}:
+            self._responses.store.delete(key)
