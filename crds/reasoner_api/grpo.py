@@ -7,66 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reasoner_api.base import Digest, Model, Open, rules
-from reasoner_api.common import (
-    Compute,
-    DatasetRef,
-    DeepSpeed,
-    LocalRef,
-    Passthrough,
-    Scheduling,
-    Storage,
-    VerifierPrompt,
-)
-from reasoner_api.status import Checkpoint, RunStatus
-from reasoner_api.verifier import BaseModelName, ModelArtifacts
-
-
-class Rules(Model):
-    """Answer equivalence by rules alone (math-verify): the paper's baseline, needing no server."""
-
-
-class VerifierRef(Model):
-    """What judges the answers."""
-
-    model_config = rules(
-        (
-            "[has(self.verifierTrainingRef), has(self.endpoint), has(self.rules)].filter(x, x).size() == 1",
-            "set exactly one of verifierTrainingRef, endpoint and rules",
-        ),
-        ("has(self.endpoint) == has(self.model)", "endpoint and model go together"),
-    )
-
-    verifier_training_ref: LocalRef | None = None
-    """VerifierTraining whose endpoint is used; it is waited for."""
-    endpoint: Annotated[str, Field(pattern=r"^https?://.+", max_length=2048)] | None = None
-    """Base URL (`.../v1`) of an OpenAI-compatible server of a verifier."""
-    model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    """Model name at that endpoint."""
-    prompt: VerifierPrompt | None = None
-    """Prompt and markers of the verifier at `endpoint`; a VerifierTraining brings its own."""
-    rules: Rules | None = None
-    """Judge by rules."""
-
-
-class Reward(Model):
-    """The paper's reward: `noAnswer` when nothing can be extracted; else 0 when the verifier says no; else
-    1 - lengthPenalty * min(maxLengthDifference, |tokens(ground truth) - tokens(answer)|)."""
-
-    no_answer: Annotated[float, Field(ge=-100, le=0)] = -0.5
-    """Reward when no answer can be extracted."""
-    length_penalty: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Taken off for each token by which the answer is longer or shorter than the ground truth."""
-    max_length_difference: Annotated[int, Field(ge=0)] = 10
-    """Tokens of difference that count at most."""
-    extraction_window: Annotated[int, Field(ge=1)] = 1024
-    """Only this many last tokens of the response are searched for the answer."""
-    concurrency: Annotated[int, Field(ge=1, le=4096)] = 128
-    """Verifier requests in flight from one process."""
-    timeout_seconds: Annotated[float, Field(ge=0.1)] = 120.0
-    """Seconds until a verifier request counts as failed and is tried again."""
-    max_tokens: Annotated[int, Field(ge=1)] = 2048
-    """Completion tokens of the verifier at most."""
+from reasoner_api.base import Digest, Model, Open
+from reasoner_api.common import Compute, DatasetRef, DeepSpeed, Passthrough, Scheduling, Storage
+from reasoner_api.evaluation import GRPOEvaluation
+from reasoner_api.reward import Reward, VerifierRef
+from reasoner_api.status import Artifact, Checkpoint, RunStatus
+from reasoner_api.verifier import BaseModelName
 
 
 class GRPOSettings(Model):
@@ -148,15 +94,6 @@ class CheckpointSettings(Model):
     """Checkpoints kept; the oldest go first."""
 
 
-class GRPOEvaluation(Model):
-    """Measurement on the dataset's test split, before the first and after the last step."""
-
-    prompts: Annotated[int, Field(ge=1)] = 100
-    """Questions asked at most."""
-    samples: Annotated[int, Field(ge=1)] = 1
-    """Responses sampled for each question at the training temperature; the mean counts."""
-
-
 class GRPOWork(Model):
     """The part of the spec that decides what the model will be: the pods read it, the digest covers it."""
 
@@ -171,7 +108,7 @@ class GRPOWork(Model):
     checkpoint: CheckpointSettings = CheckpointSettings()
     """What is kept to resume from."""
     evaluation: GRPOEvaluation = GRPOEvaluation()
-    """What is measured before and after."""
+    """What is measured, and what must be gained."""
     storage: Storage
     """Where artifacts and checkpoints go."""
 
@@ -202,6 +139,26 @@ class Lineage(Open):
     """Base model, by digest where it is an artifact and by name otherwise."""
 
 
+class PolicyArtifacts(Model):
+    """What the run has published."""
+
+    model: Artifact | None = None
+    """The reasoning model: weights, tokenizer, generation config and metrics, loadable by transformers and vLLM."""
+    candidate: Artifact | None = None
+    """The same where it gained less than `evaluation.minGain`: published, not promoted."""
+
+
+class BenchmarkScore(Open):
+    """What the model reached on a benchmark."""
+
+    name: str
+    """Name of the benchmark."""
+    accuracy: float
+    """Share of the responses judged right."""
+    questions: int | None = None
+    """Questions that were asked."""
+
+
 class GRPORunStatus(RunStatus):
     """Observed state of a GRPORun."""
 
@@ -222,10 +179,16 @@ class GRPORunStatus(RunStatus):
     reward_before: float | None = None
     """Mean reward on held-out questions before training."""
     reward_after: float | None = None
-    """Mean reward on held-out questions after training."""
+    """Mean reward on held-out questions at the newest measurement."""
     last_checkpoint: Checkpoint | None = None
     """Newest checkpoint."""
-    artifacts: ModelArtifacts | None = None
+    accuracy_before: float | None = None
+    """Share of held-out questions answered right before training."""
+    accuracy_after: float | None = None
+    """Share of held-out questions answered right at the newest measurement."""
+    benchmarks: list[BenchmarkScore] = Field(default_factory=list)
+    """What was reached on `evaluation.benchmarks`."""
+    artifacts: PolicyArtifacts | None = None
     """What was published."""
     lineage: Lineage | None = None
     """What the model was made from."""

@@ -19,10 +19,10 @@ class RunReport(Open):
     """State of a run as its pod sees it. Each pod of a CurationJob leaves one, with its own counts and the progress of
     the whole; the one that publishes names the artifacts and holds the counts of all."""
 
-    state: Literal["Running", "Succeeded", "Failed"] = "Running"
-    """Whether it still runs, and how it ended."""
+    state: Literal["Running", "Succeeded", "Failed", "Paused"] = "Running"
+    """Whether it still runs, and how it ended. `Paused`: it goes on from its checkpoint once what it lacks is there."""
     reason: str = ""
-    """One word for a failure: BadConfig, BudgetExceeded, Error, ..."""
+    """One word for a failure or a pause: BadConfig, BudgetExceeded, VerifierUnavailable, Error, ..."""
     message: str = ""
     """A sentence for people: what is being done, or why it failed and what to do."""
     complete: bool = False

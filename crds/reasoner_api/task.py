@@ -11,6 +11,7 @@ from reasoner_api.base import Digest, Model, StoreURI
 from reasoner_api.common import VerifierPrompt
 from reasoner_api.curation import CurationWork
 from reasoner_api.grpo import GRPOWork
+from reasoner_api.reward import CompletionsAPI
 from reasoner_api.verifier import VerifierWork
 
 #: Where the file is mounted, and how programs are told (`--task`).
@@ -22,6 +23,9 @@ REPORT_PORT = 9464
 
 #: Exit code that means "bad configuration, never retry".
 EXIT_BAD_CONFIG = 2
+
+#: Exit code that means "paused until somebody acts or what is missing is back": no failure, and nothing is lost.
+EXIT_PAUSED = 3
 
 
 def api_key_variable(role: str) -> str:
@@ -66,7 +70,11 @@ class VerifierEndpoint(Model):
     model: str
     """Model name to send."""
     prompt: VerifierPrompt
+    """What it is asked, and how its verdict is read."""
+    api: CompletionsAPI = "completions"
     """How it is asked."""
+    role: Literal["verifier", "judge"] = "verifier"
+    """Whose API key is sent, where there is one: see `api_key_variable`."""
     digest: Digest | None = None
     """Digest of the served artifact, where it is known."""
 

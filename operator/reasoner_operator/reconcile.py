@@ -98,8 +98,8 @@ class Reconciler:
             users=await servers.users(self.cluster, key) if kind is VERIFIER else (),
             held=await servers.held(self.cluster, obj) if kind is GRPO else (),
             leftovers=_leftovers(obj, [item for items in (found_jobs, *lists) for item in items]),
-            # Once there is a Job, what it stands on is settled.
-            references=await self._references(key, obj) if job is None else {},
+            # Once there is a Job, what it stands on is settled; a paused one may wait for what it lacks.
+            references=await self._references(key, obj) if job is None or job["spec"].get("suspend") else {},
             live=await self._live(work_pods),
         )
 

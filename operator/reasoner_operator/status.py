@@ -42,7 +42,7 @@ def timestamp(now: datetime) -> str:
 def conditions(seen: Seen, state: State, now: datetime) -> list[dict[str, Any]]:
     """Ready, Reconciling and Stalled; the transition time moves only with the status."""
     values = STALLED if state.stalled else DONE.get(state.phase, UNDER_WAY)
-    if state.phase == "Suspended":
+    if state.phase == "Suspended" and not state.stalled:
         # Paused on purpose: neither ready, nor on its way, nor in trouble.
         values = ("False", "False", "False")
     before = {item["type"]: item for item in seen.obj.get("status", {}).get("conditions", [])}

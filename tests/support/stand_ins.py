@@ -110,7 +110,7 @@ def grpo_task(seeds: Path, output: Path, **grpo: Any) -> dict[str, Any]:
             "storage": {"uri": output.as_uri()},
             "rollout": {"engine": "transformers"},
             "checkpoint": {"everySteps": 2, "keep": 2},
-            "evaluation": {"prompts": 4, "samples": 2},
+            "evaluation": {"prompts": 4, "samples": 2, "temperature": 1.0},
             "grpo": {
                 "maxSteps": 4,
                 "numGenerations": 4,

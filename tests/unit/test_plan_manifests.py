@@ -129,6 +129,26 @@ CASES: dict[str, Seen] = {
         "GRPORun",
         {"verifier": {"rules": {}}, "dataset": {"uri": "s3://models/q"}, "storage": {**STORAGE, "uri": "s3://m/"}},
     ),
+    "a GRPO run with a foreign verifier and a judge of its benchmarks, each with a key": seen(
+        "GRPORun",
+        {
+            "dataset": {"uri": "s3://models/q"},
+            "verifier": {
+                "endpoint": "https://verifier.example.com/v1",
+                "model": "general-verifier",
+                "apiKeySecretRef": {"name": "llm"},
+            },
+            "evaluation": {
+                "minGain": 0.05,
+                "benchmarks": [{"name": "aime24", "uri": "s3://b/aime24.parquet", "samples": 32, "temperature": 1.0}],
+                "judge": {
+                    "endpoint": "https://llm.example.com/v1",
+                    "model": "strong",
+                    "apiKeySecretRef": {"name": "llm"},
+                },
+            },
+        },
+    ),
 }
 
 

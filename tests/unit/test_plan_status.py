@@ -81,10 +81,13 @@ def killed_pod(name: str = "demo-0") -> dict[str, Any]:
     return made
 
 
-def queued_job() -> dict[str, Any]:
-    made = job("Suspended", spec={"suspend": True})
+def in_queue(made: dict[str, Any]) -> dict[str, Any]:
     made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team"
     return made
+
+
+def queued_job() -> dict[str, Any]:
+    return in_queue(job("Suspended", spec={"suspend": True}))
 
 
 def just_told_to_serve() -> dict[str, Any]:
@@ -94,8 +97,90 @@ def just_told_to_serve() -> dict[str, Any]:
     return judge
 
 
+AWAY = RunReport(state="Paused", reason="VerifierUnavailable", message="the verifier does not answer: 503")
+GAINED = RunReport(
+    state="Succeeded",
+    complete=True,
+    metrics={
+        "accuracy_before": 0.25, "accuracy_after": 0.45, "benchmark/gpqa": 0.34338, "benchmark_questions/gpqa": 198.0,
+    },
+    artifacts=MODEL,
+)  # fmt: skip
+STALLED = ("Suspended", "False", "False", "True", "VerifierUnavailable")
+
+
+def paused(since: str = "2026-01-02T03:04:00Z") -> dict[str, Any]:
+    """The status of a run that has paused for want of its verifier, five seconds ago unless said."""
+    words = {"reason": "VerifierUnavailable", "message": "gone", "lastTransitionTime": since}
+    values = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
+    conditions = [{"type": kind, "status": value, **words} for kind, value in values.items()]
+    return {"phase": "Suspended", "conditions": conditions}
+
+
+def verifier_ready_since(time: str) -> dict[Key, Any]:
+    judge = ready("VerifierTraining", "judge", SERVED)
+    judge["status"]["conditions"][0]["lastTransitionTime"] = time
+    return {JUDGE: judge}
+
+
+def paused_pod(made: str = THEN) -> dict[str, Any]:
+    ended = pod("demo-0", AWAY, phase="Failed")
+    ended["metadata"]["creationTimestamp"] = made
+    return ended
+
+
+SUSPENDED = job("Suspended", spec={"suspend": True})
+PAUSES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
+    "a run that paused for want of its verifier stalls": (
+        seen("GRPORun", job=job(), pods=(paused_pod(),)),
+        STALLED,
+    ),
+    "a paused run stays so while its verifier is what it was": (
+        seen("GRPORun", job=SUSPENDED, status=paused(), references=verifier_ready_since("2026-01-02T02:00:00Z")),
+        STALLED,
+    ),
+    "a paused run whose verifier is not ready waits beyond its time": (
+        seen("GRPORun", job=SUSPENDED, status=paused("2026-01-01T00:00:00Z"), references={JUDGE: failed_judge()}),
+        STALLED,
+    ),
+    "a paused run goes on when its verifier has become ready since": (
+        seen("GRPORun", job=SUSPENDED, status=paused(), references=verifier_ready_since("2026-01-02T03:04:02Z")),
+        ("Suspended", "False", "False", "False", "Suspended"),
+    ),
+    "a paused run looks after its time whether it can go on": (
+        seen("GRPORun", job=SUSPENDED, status=paused("2026-01-01T00:00:00Z")),
+        ("Suspended", "False", "False", "False", "Suspended"),
+    ),
+    "the user's own pause takes the place of the run's": (
+        seen("GRPORun", {"suspend": True}, job=SUSPENDED, status=paused()),
+        ("Suspended", "False", "False", "False", "Suspended"),
+    ),
+    "the word of a pod that paused before the run went on is spent": (
+        seen("GRPORun", job=job(), pods=(paused_pod("2026-01-02T02:00:00Z"),)),
+        ("Pending", "False", "True", "False", "PodsPending"),
+    ),
+    "a run in a queue is left to the queue": (
+        seen("GRPORun", job=in_queue(job()), pods=(paused_pod(),)),
+        ("Running", "False", "True", "False", "PodsPending"),
+    ),
+}
+
+
 #: sentence -> what is seen, and (phase, Ready, Reconciling, Stalled, reason)
 CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
+    **PAUSES,
+    "a policy that gained what it must is promoted": (
+        seen("GRPORun", {"evaluation": {"minGain": 0.1}}, job=job("Complete"), pods=(pod("demo-0", GAINED),)),
+        ("Succeeded", "True", "False", "False", "Succeeded"),
+    ),
+    "a policy that gained less has not succeeded": (
+        seen("GRPORun", {"evaluation": {"minGain": 0.3}}, job=job("Complete"), pods=(pod("demo-0", GAINED),)),
+        ("Failed", "False", "False", "True", "GainTooLow"),
+    ),
+    "a policy whose gain was not measured is not promoted": (
+        seen("GRPORun", {"evaluation": {"minGain": 0.0}}, job=job("Complete"), pods=(pod("demo-0", TRAINED),)),
+        ("Failed", "False", "False", "True", "GainTooLow"),
+    ),
     "a fresh curation job gets its Job": (seen("CurationJob"), ("Pending", "False", "True", "False", "JobCreated")),
     "a suspended one gets a suspended Job": (
         seen("CurationJob", {"suspend": True}),
@@ -260,6 +345,29 @@ def test_an_unchanged_state_is_written_once_and_noted_once() -> None:
     again = plan(seen("GRPORun", job=job(), pods=(pod("demo-0"),), status=first.status), SETTINGS, NOW.replace(hour=9))
     assert again.status == first.status
     assert again.notes == ()
+
+
+def test_a_pause_frees_the_gpus_and_its_end_takes_them_again() -> None:
+    begun = plan(seen("GRPORun", job=job(), pods=(paused_pod(),)), SETTINGS, NOW)
+    suspend = Patch("batch/v1", "Job", "demo-work-12345678", {"spec": {"suspend": True}})
+    assert (begun.patch, begun.requeue_after, begun.waits_for) == ((suspend,), 900.0, {QUESTIONS, JUDGE})
+    assert begun.status["conditions"][2]["message"] == "the verifier does not answer: 503"
+    later = NOW.replace(minute=20)
+    over = plan(seen("GRPORun", job=SUSPENDED, pods=(paused_pod(),), status=begun.status), SETTINGS, later)
+    resume = Patch("batch/v1", "Job", "demo-work-12345678", {"spec": {"suspend": False}})
+    assert over.patch == (resume,)
+
+
+def test_a_model_that_gained_too_little_is_published_as_a_candidate_and_stays_one() -> None:
+    spec, ended = {"evaluation": {"minGain": 0.3}}, {"job": job("Complete")}
+    first = plan(seen("GRPORun", spec, **ended, pods=(pod("demo-0", GAINED),)), SETTINGS, NOW)
+    assert first.status["artifacts"] == {"candidate": {"uri": "s3://m", "digest": DIGEST}}
+    assert first.status["benchmarks"] == [{"name": "gpqa", "accuracy": 0.3434, "questions": 198}]
+    message = first.status["conditions"][0]["message"]
+    assert "from 0.2500 to 0.4500, a gain of 0.2000; evaluation.minGain is 0.3" in message
+    assert plan(seen("GRPORun", spec, **ended, status=first.status), SETTINGS, NOW).status == first.status
+    promoted = plan(seen("GRPORun", **ended, pods=(pod("demo-0", GAINED),)), SETTINGS, NOW)
+    assert list(promoted.status["artifacts"]) == ["model"]
 
 
 def test_a_run_whose_job_has_been_cleaned_up_keeps_its_status_and_is_not_run_again() -> None:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from reasoner_api.common import VerifierPrompt
-from reasoner_api.grpo import Reward
+from reasoner_api.reward import Reward
 from reasoner_api.task import VerifierEndpoint
 from reasoner_workloads.common.run import WorkloadError
 from reasoner_workloads.grpo.rules_judge import Rules

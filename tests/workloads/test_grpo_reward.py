@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pyarrow.parquet
 import pytest
 
-from reasoner_api.grpo import Reward
+from reasoner_api.reward import Reward
 from reasoner_workloads.common.store import open_store
 from reasoner_workloads.grpo.reward import Tokens, answer_of, value
 from reasoner_workloads.grpo.scoring import Record, Scorer

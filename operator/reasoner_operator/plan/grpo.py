@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from reasoner_api.grpo import GRPORunSpec, GRPOWork
-from reasoner_api.task import GRPOTask, InputArtifact, VerifierEndpoint
-from reasoner_operator.plan import outcome, references, standing, training
+from reasoner_api.task import GRPOTask, InputArtifact, VerifierEndpoint, api_key_variable
+from reasoner_operator.plan import outcome, pause, promotion, references, standing, training
 from reasoner_operator.plan.job import Work
-from reasoner_operator.seen import Patch, Plan, Seen, Target
+from reasoner_operator.seen import Object, Patch, Plan, Seen, Target
 from reasoner_operator.settings import Settings
 from reasoner_operator.status import notes, rounded
 
@@ -23,8 +23,10 @@ _FIGURES = {
     "kl": "kl",
     "rewardBefore": "reward_before",
     "rewardAfter": "reward_after",
+    "accuracyBefore": "accuracy_before",
+    "accuracyAfter": "accuracy_after",
 }
-_KEPT = (*_COUNTS, *_FIGURES, "rewardText", "lastCheckpoint", "artifacts", "lineage")
+_KEPT = (*_COUNTS, *_FIGURES, "rewardText", "lastCheckpoint", "benchmarks", "artifacts", "lineage")
 
 
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
@@ -41,12 +43,19 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         if isinstance(verifier, references.Waiting | references.Broken):
             return outcome.waiting(seen, verifier, keys, now)
         return _start(seen, spec, _Inputs(dataset, verifier), settings, now)
-    found = standing.observe(seen, 1)
+    seen = pause.present(seen)
+    found = promotion.gated(seen, spec.evaluation, standing.observe(seen, 1))
+    retry = spec.reward.verifier_unavailable.retry_seconds
+    paused = pause.state(seen, found, retry, now)
+    if paused is not None:
+        found = replace(found, state=paused)
+    look_again = outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds)
     made = Plan(
         status=_status(seen, found, now),
-        patch=outcome.adjustments(seen, spec.suspend, spec.scheduling),
+        patch=outcome.adjustments(seen, spec.suspend or paused is not None, spec.scheduling),
         notes=notes(seen, found.state),
-        requeue_after=outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds),
+        requeue_after=look_again if paused is None else pause.seconds_left(seen, retry, now),
+        waits_for=frozenset() if paused is None else references.keys(spec, seen.namespace),
     )
     return _let_go(seen, made)
 
@@ -87,6 +96,7 @@ def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> 
     """One pod a node."""
     compute = training.placed(seen, spec.compute, settings)
     topology = training.topology(compute)
+    container = training.container("grpo", settings.images.trainer, compute, spec.storage)
     return Work(
         task=GRPOTask(
             namespace=seen.namespace,
@@ -97,7 +107,7 @@ def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> 
             verifier=inputs.verifier,
             topology=topology,
         ),
-        container=training.container("grpo", settings.images.trainer, compute, spec.storage),
+        container=replace(container, env=(*container.env, *_api_keys(spec))),
         compute=compute,
         scheduling=spec.scheduling,
         pull_policy=settings.image_pull_policy,
@@ -105,6 +115,17 @@ def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> 
         completions=topology.nodes,
         parallelism=topology.nodes,
         gang=True,
+    )
+
+
+def _api_keys(spec: GRPORunSpec) -> tuple[Object, ...]:
+    """The keys of the verifier and the judge, as their clients look for them."""
+    judge = spec.evaluation.judge
+    refs = {"verifier": spec.verifier.api_key_secret_ref, "judge": judge.api_key_secret_ref if judge else None}
+    return tuple(
+        {"name": api_key_variable(role), "valueFrom": {"secretKeyRef": ref.wire()}}
+        for role, ref in refs.items()
+        if ref is not None
     )
 
 
@@ -118,8 +139,10 @@ def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any
         status |= {field: value for field, value in figures.items() if value is not None}
         if report.last_checkpoint is not None:
             status["lastCheckpoint"] = report.last_checkpoint.wire()
+        if scores := promotion.scores(report):
+            status["benchmarks"] = scores
         if "model" in report.artifacts:
-            status["artifacts"] = {"model": report.artifacts["model"].wire()}
+            status["artifacts"] = promotion.artifacts(found, report.artifacts["model"])
         if report.lineage is not None:
             status["lineage"] = report.lineage.wire()
     if "rewardBefore" in status and "rewardAfter" in status:

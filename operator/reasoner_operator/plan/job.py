@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from reasoner_api.common import Compute, Scheduling
 from reasoner_api.digest import canonical_json, digest_of
-from reasoner_api.task import EXIT_BAD_CONFIG, REPORT_PORT, TASK_DIR, TASK_FILE, TaskBase
+from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, REPORT_PORT, TASK_DIR, TASK_FILE, TaskBase
 from reasoner_operator import naming
 from reasoner_operator.plan.pod import Container, Pod, template
 from reasoner_operator.seen import Object, Seen
@@ -114,16 +114,14 @@ def _pod_failure_policy() -> Object:
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-            {
-                "action": "FailJob",
-                "onExitCodes": {
-                    "containerName": naming.MAIN_CONTAINER,
-                    "operator": "In",
-                    "values": [EXIT_BAD_CONFIG],
-                },
-            },
+            {"action": "FailJob", "onExitCodes": _exits_with(EXIT_BAD_CONFIG)},
+            {"action": "Ignore", "onExitCodes": _exits_with(EXIT_PAUSED)},
         ]
     }
+
+
+def _exits_with(code: int) -> Object:
+    return {"containerName": naming.MAIN_CONTAINER, "operator": "In", "values": [code]}
 
 
 def _template(metadata: Object, work: Work) -> Object:

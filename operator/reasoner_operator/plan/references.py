@@ -8,7 +8,8 @@ from typing import Literal
 
 from reasoner_api.common import DatasetRef, VerifierPrompt
 from reasoner_api.crd import CURATION, VERIFIER
-from reasoner_api.grpo import GRPORunSpec, VerifierRef
+from reasoner_api.grpo import GRPORunSpec
+from reasoner_api.reward import VerifierRef
 from reasoner_api.task import InputArtifact, VerifierEndpoint
 from reasoner_operator.seen import Key, Object, Seen
 from reasoner_operator.status import is_up_to_date
@@ -65,7 +66,7 @@ def verifier_of(seen: Seen, ref: VerifierRef) -> VerifierEndpoint | Waiting | Br
         return None
     if ref.verifier_training_ref is None:
         return VerifierEndpoint(
-            endpoint=ref.endpoint or "", model=ref.model or "", prompt=ref.prompt or VerifierPrompt()
+            endpoint=ref.endpoint or "", model=ref.model or "", prompt=ref.prompt or VerifierPrompt(), api=ref.api
         )
     key = Key(VERIFIER.name, seen.namespace, ref.verifier_training_ref.name)
     other = seen.references.get(key)

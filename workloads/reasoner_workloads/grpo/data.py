@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reasoner_api.grpo import GRPOEvaluation, GRPOSettings
+from reasoner_api.evaluation import GRPOEvaluation
+from reasoner_api.grpo import GRPOSettings
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.training.inputs import Fetched, parquet
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reasoner_api.grpo import Reward
+from reasoner_api.reward import Reward
 from reasoner_workloads.common.answers import extract_answer
 
 

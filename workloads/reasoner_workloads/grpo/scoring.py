@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reasoner_api.grpo import Reward
+from reasoner_api.reward import Reward
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.grpo.reward import Tokens, answer_of, value
 from reasoner_workloads.grpo.verifier_client import Case, Judge

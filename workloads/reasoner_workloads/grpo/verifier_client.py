@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import aiohttp
 
-from reasoner_api.grpo import Reward
+from reasoner_api.reward import Reward
 from reasoner_api.task import VerifierEndpoint
 from reasoner_workloads.common.run import WorkloadError
 from reasoner_workloads.verifier.prompt import ask, passed
