@@ -42,7 +42,8 @@ def report(found: list[Record]) -> str:
 def test_hostile_text_stays_text() -> None:
     made = report(records())
     root = html.document_fromstring(made)
-    assert not root.xpath("//script | //img | //iframe | //link | //*[@src] | //*[@href] | //i | //b[contains(., '<')]")
+    unwanted = ("script", "img", "iframe", "link", "*[@src]", "*[@href]", "i[not(@class)]")
+    assert not [node for one in unwanted for node in root.xpath(f"//{one}")]
     assert not [name for node in root.iter() for name in node.attrib if name.startswith("on")]
     assert "&lt;script&gt;" in made
     assert "{{ 7*7 }}" in made
@@ -62,11 +63,13 @@ def test_the_same_bytes_and_of_bounded_size() -> None:
 
 def test_what_it_says() -> None:
     text = html.document_fromstring(report(records())).text_content()
-    for words in ("Funnel", "Answer types", "Subjects", "Difficulty", "not_verifiable", "50", "17", "1.50"):
+    for words in ("Funnel", "Answer types", "Subjects", "Difficulty", "not verifiable", "50", "17", "1.50"):
         assert words in text
 
 
 def test_charts_of_nothing() -> None:
-    for made in (charts.bars({}), charts.histogram({}), charts.line([]), charts.funnel([])):
+    for made in (charts.histogram({}), charts.line([])):
         assert made.startswith("<svg")
+    for made in (charts.bars({}), charts.funnel([])):
+        assert made.startswith("<div")
     assert "polyline" in charts.line([(0, 0.5), (1, 0.7)])

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from reasoner_api.curation import STAGES, AnswerType, Category, CurationWork, Difficulty
 from reasoner_api.status import StageCount, Usage
-from reasoner_workloads.common.html import Section, charts, page, table
+from reasoner_workloads.common.html import Section, charts, folded, page
 from reasoner_workloads.curation.records import Record
 
 #: Examples of each reason, and characters of each text of a page.
@@ -54,7 +54,7 @@ def _make(tally: Tally, name: str, work: CurationWork, stages: Sequence[StageCou
         Section(
             titles[field],
             charts.bars(
-                {one: (before[field][one], after[field][one]) for one in names[field] if before[field][one]},
+                {_words(one): (before[field][one], after[field][one]) for one in names[field] if before[field][one]},
                 ("annotated", "kept"),
             ),
         )
@@ -78,19 +78,29 @@ def _make(tally: Tally, name: str, work: CurationWork, stages: Sequence[StageCou
 
 
 def _bar(stage: StageCount) -> tuple[str, int, int, str]:
-    lost = ", ".join(f"{reason} {count:,}" for reason, count in stage.dropped.items())
+    lost = ", ".join(f"{count:,} {_words(reason)}" for reason, count in stage.dropped.items())
     return stage.name, stage.rows_in, stage.rows_out, f"− {lost}" if lost else ""
 
 
 def _drops(stages: Sequence[StageCount], examples: dict[tuple[str, str], list[Record]]) -> Markup:
-    rows = [
-        (stage.name, reason, f"{count:,}", _cut(record.question or record.url), _cut(record.drop.evidence))
+    return Markup("").join(
+        folded(
+            stage.name,
+            _words(reason),
+            f"{count:,}",
+            [
+                (_cut(record.question or record.url), _cut(record.drop.evidence))
+                for record in examples.get((stage.name, reason), [])
+                if record.drop is not None
+            ],
+        )
         for stage in stages
         for reason, count in stage.dropped.items()
-        for record in examples.get((stage.name, reason), [])
-        if record.drop is not None
-    ]
-    return table(("stage", "reason", "rows", "question or page", "evidence"), rows)
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _cut(text: str) -> str:

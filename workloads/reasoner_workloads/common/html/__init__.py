@@ -3,6 +3,7 @@ all workloads: `page` lays out sections, `charts` draws."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+_FIGURE = re.compile(r"[-−+]?[\d,.]+(?: ?[%a-zA-Z]{1,3})?|[—-]?")
 _PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
@@ -32,10 +34,29 @@ def page(title: str, subtitle: str, facts: Sequence[tuple[str, str]], sections: 
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    """A table of text."""
-    cells = Markup("").join(Markup("<th>{}</th>").format(name) for name in head)
+    """A table of text. A column whose cells are all figures stands to the right."""
+    right = [bool(rows) and all(_FIGURE.fullmatch(cell) for cell in column) for column in zip(*rows, strict=True)]
+    right = right or [False] * len(head)
+    cells = Markup("").join(_cell("th", name, figure) for name, figure in zip(head, right, strict=True))
     lines = Markup("").join(
-        Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row))
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(_cell("td", cell, figure) for cell, figure in zip(row, right, strict=True))
+        )
         for row in rows
     )
-    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(cells, lines)
+    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
+        cells, lines
+    )
+
+
+def folded(tag: str, title: str, figure: str, examples: Sequence[tuple[str, str]]) -> Markup:
+    """A line that opens to show examples, each a text and what is said of it."""
+    shown = Markup("").join(
+        Markup('<div class="example"><div>{}</div><div class="soft">{}</div></div>').format(*one) for one in examples
+    )
+    head = Markup('<span class="tag">{}</span><b>{}</b><span class="number">{}</span>').format(tag, title, figure)
+    return Markup("<details open><summary>{}</summary>{}</details>").format(head, shown)
+
+
+def _cell(tag: str, text: str, figure: bool) -> Markup:
+    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), Markup(' class="number"' if figure else ""), text)

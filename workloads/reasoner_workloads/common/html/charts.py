@@ -1,4 +1,5 @@
-"""Charts as inline SVG, in the colours of `page.html.j2`. Text is escaped; the same numbers give the same bytes."""
+"""Charts in the colours of `page.html.j2`: bars as boxes, whose words wrap on a narrow screen, curves as inline SVG.
+Text is escaped; the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -7,23 +8,27 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 WIDTH = 480
-ROW = 26
 
 
 def bars(values: Mapping[str, Sequence[int]], names: Sequence[str] = ()) -> Markup:
     """Horizontal bars, one group a label; with two numbers each, the first stands pale behind the second. `names` say
     what the two are."""
     most = max((number for group in values.values() for number in group), default=0) or 1
-    parts = []
-    for row, (label, group) in enumerate(values.items()):
-        top = row * ROW
-        parts.append(_text(148, top + 17, label, anchor="end"))
-        for colour, number in zip("ba" if len(group) == 2 else "a", group, strict=True):
-            parts.append(_rect((156, top + 5, 240 * number / most, 16), colour))
-        parts.append(_text(162 + 240 * max(group) / most, top + 17, " → ".join(f"{n:,}" for n in group), "soft"))
-    if names:
-        parts.append(_text(156, len(values) * ROW + 16, " → ".join(names), "soft"))
-    return _svg(parts, len(values) * ROW + (22 if names else 0), "bar chart")
+    rows = Markup("").join(_bar(label, group, most) for label, group in values.items())
+    return _legend(names) + Markup('<div class="bars">{}</div>').format(rows)
+
+
+def funnel(stages: Sequence[tuple[str, int, int, str]]) -> Markup:
+    """Stages from top to bottom, each with the rows that came in and went on and a word on those that did not."""
+    most = max((came for _, came, _, _ in stages), default=0) or 1
+    rows = Markup("").join(
+        Markup(
+            '<div class="label">{}</div><div class="track">{}{}</div><div class="number">{:,}<span>{}</span></div>'
+            '<div class="lost">{}</div>'
+        ).format(name, _fill("bad", came / most), _fill("a", went / most), went, _percent(went, most), lost)
+        for name, came, went, lost in stages
+    )
+    return Markup('<div class="funnel">{}</div>').format(rows)
 
 
 def histogram(values: Mapping[str, int]) -> Markup:
@@ -53,18 +58,32 @@ def line(points: Sequence[tuple[float, float]]) -> Markup:
     return _svg([Markup('<polyline points="{}"/>').format(drawn), *marks], 190, "line chart")
 
 
-def funnel(stages: Sequence[tuple[str, int, int, str]]) -> Markup:
-    """Stages from top to bottom, each with the rows that came in and went on and a word on those that did not."""
-    most = max((came for _, came, _, _ in stages), default=0) or 1
-    parts = []
-    for row, (name, came, went, lost) in enumerate(stages):
-        top = row * 40
-        parts.append(_text(108, top + 23, name, anchor="end"))
-        parts.append(_rect((120, top + 6, 420 * came / most, 26), "bad"))
-        parts.append(_rect((120, top + 6, 420 * went / most, 26), "a"))
-        parts.append(_text(552, top + 23, f"{went:,}"))
-        parts.append(_text(625, top + 23, lost, "soft"))
-    return _svg(parts, len(stages) * 40, "funnel", 1040)
+def _bar(label: str, group: Sequence[int], most: int) -> Markup:
+    colours = "ba" if len(group) == 2 else "a"
+    fills = Markup("").join(_fill(colour, number / most) for colour, number in zip(colours, group, strict=True))
+    words = Markup(" → ").join(f"{number:,}" for number in group)
+    return Markup('<div class="label">{}</div><div class="track">{}</div><div class="number">{}</div>').format(
+        label, fills, words
+    )
+
+
+def _legend(names: Sequence[str]) -> Markup:
+    if not names:
+        return Markup("")
+    marks = Markup("").join(
+        Markup('<span><i class="{}"></i>{}</span>').format(colour, name)
+        for colour, name in zip("ba", names, strict=True)
+    )
+    return Markup('<div class="legend">{}</div>').format(marks)
+
+
+def _fill(colour: str, share: float) -> Markup:
+    return Markup('<i class="{}" style="width:{:.2f}%"></i>').format(colour, 100 * share)
+
+
+def _percent(number: int, whole: int) -> str:
+    share = 100 * number / whole
+    return f"{share:.0f} %" if share >= 10 or not share else f"{share:.2g} %"
 
 
 def _svg(parts: Sequence[Markup], height: float, name: str, width: int = WIDTH) -> Markup:
