@@ -66,7 +66,15 @@ def test_of_two_pods_at_one_bucket_the_first_to_keep_it_counts(store: Store, tmp
 
 @pytest.mark.parametrize(
     ("rows", "shards", "count"),
-    [(0, 1, 1), (5, 8, 1), (207, 1, 9), (207, 8, 13), (5_000_000, 64, 4883), (5_000_000, 1, 4883), (100_000, 64, 513)],
+    [
+        (0, 1, 1),
+        (5, 8, 1),
+        (207, 1, 16),
+        (207, 8, 16),
+        (5_000_000, 64, 8192),
+        (5_000_000, 1, 8192),
+        (100_000, 64, 1024),
+    ],
 )
 def test_there_are_buckets_enough_to_share_and_none_is_large(rows: int, shards: int, count: int) -> None:
     part = Part(file="", size=0, read=rows, rows=rows, sound=rows, fault="", hashes=[], offsets=[])

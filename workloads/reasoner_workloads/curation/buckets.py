@@ -57,11 +57,11 @@ class Done(BaseModel):
 
 
 def plan(parts: list[Part], shards: int) -> list[Bucket]:
-    """The buckets of a source, in the order of its rows. Hashes are even, so equal stretches hold nearly equal numbers
-    of rows."""
+    """The buckets of a source, in the order of its rows: a power of two, so that each is a cell of the kept answers
+    (`models.responses`). Hashes are even, so equal stretches hold nearly equal numbers of rows."""
     rows = sum(part.rows for part in parts)
     each = min(MOST_ROWS, max(FEWEST_ROWS, rows // (shards * EACH_SHARD)))
-    count = max(1, -(-rows // each))
+    count = 1 << max(0, -(-rows // each) - 1).bit_length()
     cuts = [_LINE * number // count for number in range(count + 1)]
     return [Bucket(number, cuts[number], cuts[number + 1]) for number in range(count)]
 
