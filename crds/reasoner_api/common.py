@@ -145,6 +145,6 @@ class VerifierPrompt(Model):
     )
     """Prompt with the fields `{question}`, `{ground_truth}` and `{student_answer}`."""
     pass_marker: Annotated[str, Field(min_length=1, max_length=256)] = "Final Decision: Yes"
-    """A reply that contains this text is a pass."""
+    """What the verifier writes for a right answer. Where a reply holds both markers, the last one counts."""
     fail_marker: Annotated[str, Field(min_length=1, max_length=256)] = "Final Decision: No"
-    """What the verifier is taught to write for a wrong answer."""
+    """What it writes for a wrong answer. A reply with neither marker is no verdict."""

@@ -109,9 +109,9 @@ GAINED = RunReport(
 STALLED = ("Suspended", "False", "False", "True", "VerifierUnavailable")
 
 
-def paused(since: str = "2026-01-02T03:04:00Z") -> dict[str, Any]:
+def paused(since: str = "2026-01-02T03:04:00Z", reason: str = "VerifierUnavailable") -> dict[str, Any]:
     """The status of a run that has paused for want of its verifier, five seconds ago unless said."""
-    words = {"reason": "VerifierUnavailable", "message": "gone", "lastTransitionTime": since}
+    words = {"reason": reason, "message": "gone", "lastTransitionTime": since}
     values = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
     conditions = [{"type": kind, "status": value, **words} for kind, value in values.items()]
     return {"phase": "Suspended", "conditions": conditions}
@@ -150,6 +150,10 @@ PAUSES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
     "a paused run looks after its time whether it can go on": (
         seen("GRPORun", job=SUSPENDED, status=paused("2026-01-01T00:00:00Z")),
         ("Suspended", "False", "False", "False", "Suspended"),
+    ),
+    "a run paused for another reason waits for its user": (
+        seen("GRPORun", job=SUSPENDED, status=paused("2026-01-01T00:00:00Z", "RewardCollapse")),
+        ("Suspended", "False", "False", "True", "RewardCollapse"),
     ),
     "the user's own pause takes the place of the run's": (
         seen("GRPORun", {"suspend": True}, job=SUSPENDED, status=paused()),

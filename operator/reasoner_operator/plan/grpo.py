@@ -54,7 +54,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         status=_status(seen, found, now),
         patch=outcome.adjustments(seen, spec.suspend or paused is not None, spec.scheduling),
         notes=notes(seen, found.state),
-        requeue_after=look_again if paused is None else pause.seconds_left(seen, retry, now),
+        requeue_after=look_again if paused is None else pause.seconds_left(seen, paused, retry, now),
         waits_for=frozenset() if paused is None else references.keys(spec, seen.namespace),
     )
     return _let_go(seen, made)

@@ -1,7 +1,8 @@
 """A run that has paused itself, for want of its verifier for example -> whether it stays so. Called by `grpo`; pure.
 
 Its pod ends with EXIT_PAUSED, which the Job neither counts nor gives up on; the report says why. The Job is then
-suspended, so that its GPUs are free, until something ends the pause."""
+suspended, so that its GPUs are free, until something ends the pause: for want of a verifier that may be time or the
+verifier's return, for any other reason it is the user, who sets `suspend` and clears it."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from datetime import datetime, timedelta
 from reasoner_operator.plan import standing
 from reasoner_operator.seen import Object, Seen
 from reasoner_operator.status import State, final_report
+
+#: The reason of a pause that may end by itself.
+PASSING = "VerifierUnavailable"
 
 
 def present(seen: Seen) -> Seen:
@@ -27,7 +31,7 @@ def state(seen: Seen, found: standing.Outcome, retry_seconds: int, now: datetime
         # A queue starts again at once what anybody else suspends: there the pods wait themselves, again and again.
         return None
     if (noted := _noted(seen)) is not None:
-        return None if _is_over(seen, retry_seconds, now) else noted
+        return None if noted.reason == PASSING and _is_over(seen, retry_seconds, now) else noted
     report = found.report
     resuming = standing.condition(seen.job, "Suspended") is not None
     if report is None or report.state != "Paused" or resuming:
@@ -35,8 +39,10 @@ def state(seen: Seen, found: standing.Outcome, retry_seconds: int, now: datetime
     return State("Suspended", report.reason, report.message, stalled=True)
 
 
-def seconds_left(seen: Seen, retry_seconds: int, now: datetime) -> float:
-    """Seconds until a paused run is started again to see whether it can go on."""
+def seconds_left(seen: Seen, paused: State, retry_seconds: int, now: datetime) -> float | None:
+    """Seconds until a paused run is started again to see whether it can go on; None where only the user ends it."""
+    if paused.reason != PASSING:
+        return None
     since = _since(seen) or now
     return max(1.0, (since + timedelta(seconds=retry_seconds) - now).total_seconds())
 

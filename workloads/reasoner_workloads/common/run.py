@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from reasoner_api.digest import digest_of
-from reasoner_api.task import EXIT_BAD_CONFIG, TASK, CurationTask, GRPOTask, VerifierTask
+from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, TASK, CurationTask, GRPOTask, VerifierTask
 from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.store import Store, open_store
 
@@ -43,6 +43,12 @@ class ConfigError(WorkloadError):
 
     def __init__(self, message: str, *, reason: str = "BadConfig") -> None:
         super().__init__(message, reason=reason)
+
+
+class Paused(WorkloadError):
+    """The run stops, with what it has done kept, until somebody lets it go on."""
+
+    exit_code = EXIT_PAUSED
 
 
 class Terminated(SystemExit):
@@ -104,7 +110,7 @@ def load_task(path: Path, kind: type[T]) -> T:
 
 def run(path: Path, kind: type[T], body: Callable[[Run[T]], Any]) -> int:
     """Run a workload's body on the task in the file and return the exit code: 0, 2 for the user's fault (never
-    retry), 143 for SIGTERM, 1 for all else. The termination message is left in every case."""
+    retry), 3 for a pause, 143 for SIGTERM, 1 for all else. The termination message is left in every case."""
     reporter = Reporter()
     try:
         with _told(reporter), _signals() as arm:
@@ -128,7 +134,8 @@ def _told(reporter: Reporter) -> Iterator[None]:
     try:
         yield
     except WorkloadError as error:
-        reporter.update(state="Failed", reason=error.reason, message=str(error))
+        state = "Paused" if isinstance(error, Paused) else "Failed"
+        reporter.update(state=state, reason=error.reason, message=str(error))
         raise
     except Terminated:
         reporter.update(state="Failed", reason="Terminated", message="ended by SIGTERM before the work was done")

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reasoner_workloads.common.run import ConfigError, Run, Terminated
+from reasoner_workloads.common.run import ConfigError, Paused, Run, Terminated
 from reasoner_workloads.training.checkpoints import Checkpoints
 
 
@@ -23,10 +23,12 @@ class _NothingLeft(Exception):
 
 @dataclass
 class Stop:
-    """SIGTERM as a flag while training, as an exception before and after."""
+    """What ends training early: SIGTERM, as a flag while training and as an exception before and after; or a pause."""
 
     asked: bool = False
     training: bool = False
+    pause: Paused | None = None
+    """Set where a run is to save and stop by its own judgement; by every process alike."""
 
     def __call__(self) -> None:
         """Called by the signal handler."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reasoner_api.report import RunReport
-from reasoner_api.task import EXIT_BAD_CONFIG, Topology
+from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, Topology
 from reasoner_workloads.common.progress import Word
 from reasoner_workloads.common.run import EXIT_ERROR, EXIT_TERMINATED
 
@@ -36,7 +36,7 @@ def needed(topology: Topology, deepspeed: Any) -> bool:
 
 def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
     """Run this node's ranks to their end and return the pod's exit code: 2 where a rank found the configuration
-    bad, 143 for SIGTERM, 1 for all else. Leaves the report of the rank that knows what happened."""
+    bad, 3 where they paused, 143 for SIGTERM, 1 for all else. Leaves the report of the rank that knows why."""
     word = Word.from_env(os.environ)
     with tempfile.TemporaryDirectory(prefix="reasoner-ranks-") as folder:
         shared = Path(folder)
@@ -104,13 +104,14 @@ def _forward_sigterm(child: subprocess.Popen[bytes], shared: Path) -> list[int]:
 
 def _telling(reports: Sequence[RunReport]) -> RunReport:
     """The report that names the cause: ranks that torchrun ended after another's failure only say so."""
-    causes = (item for item in reports if item.state == "Failed" and item.reason != "Terminated")
+    causes = (item for item in reports if item.state in ("Failed", "Paused") and item.reason != "Terminated")
     return next(causes, reports[0])
 
 
 def _exit_code(code: int, codes: Iterable[int], asked: bool) -> int:
     if code == 0:
         return 0
-    if EXIT_BAD_CONFIG in codes:
-        return EXIT_BAD_CONFIG
+    for known in (EXIT_BAD_CONFIG, EXIT_PAUSED):
+        if known in codes:
+            return known
     return EXIT_TERMINATED if asked else EXIT_ERROR
