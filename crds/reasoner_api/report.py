@@ -9,7 +9,7 @@ from pydantic import Field
 
 from reasoner_api.base import Open
 from reasoner_api.grpo import Lineage
-from reasoner_api.status import Artifact, Checkpoint, Progress, StageCount, Usage
+from reasoner_api.status import Artifact, Checkpoint, Progress, StageCount, Usage, Warned
 
 #: Bytes of a termination message that Kubernetes keeps.
 MAX_TERMINATION_BYTES = 4096
@@ -42,6 +42,8 @@ class RunReport(Open):
     """Newest checkpoint."""
     lineage: Lineage | None = None
     """What the model was made from."""
+    warnings: list[Warned] = Field(default_factory=list)
+    """What went wrong without ending the run, newest last, a few of them."""
 
     def termination_message(self) -> str:
         """The report as JSON of at most 4,096 bytes; the message is cut where it would not fit."""

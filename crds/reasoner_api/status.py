@@ -87,6 +87,15 @@ class Checkpoint(Open):
     """sha256 of its manifest."""
 
 
+class Warned(Open):
+    """Something that went wrong without ending the run."""
+
+    reason: str
+    """One word for programs: CheckpointDamaged, RewardCollapse, ..."""
+    message: str = ""
+    """A sentence for people."""
+
+
 class RunStatus(Open):
     """Observed state of a run."""
 

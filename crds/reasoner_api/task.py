@@ -23,7 +23,10 @@ REPORT_PORT = 9464
 
 #: Exit code that means "bad configuration, never retry".
 EXIT_BAD_CONFIG = 2
-
+#: Exit code of a pod that could not go on because another of its process group was gone: no failure of its own.
+EXIT_PEER_LOST = 4
+#: Exit code after SIGTERM.
+EXIT_TERMINATED = 143
 #: Exit code that means "paused until somebody acts or what is missing is back": no failure, and nothing is lost.
 EXIT_PAUSED = 3
 

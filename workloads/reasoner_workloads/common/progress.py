@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from reasoner_api.report import RunReport
-from reasoner_api.status import Progress
+from reasoner_api.status import Progress, Warned
 from reasoner_api.task import REPORT_PORT
 from reasoner_workloads.common.report_server import ReportServer, serve
 
 TERMINATION_LOG = "/dev/termination-log"
+#: Warnings that a report holds; older ones go.
+WARNINGS = 5
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,13 @@ class Reporter:
             if unknown := changes.keys() - fields.keys():
                 raise TypeError(f"RunReport has no {', '.join(sorted(unknown))}")
             self._report = RunReport(**(fields | changes))
+
+    def warn(self, reason: str, message: str) -> None:
+        """Tell of something that does not end the run: in the log, and to the operator, which raises an Event."""
+        print(f"warning: {reason}: {message}", flush=True)
+        with self._lock:
+            told = [*self._report.warnings, Warned(reason=reason, message=message)]
+            self._report = self._report.model_copy(update={"warnings": told[-WARNINGS:]})
 
     def advance(self, fraction: float, display: str) -> None:
         """Say how much of the work is done, 0 to 1, and what is being done. The time left follows from the pace since

@@ -16,14 +16,22 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from reasoner_api.digest import digest_of
-from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, TASK, CurationTask, GRPOTask, VerifierTask
+from reasoner_api.task import (
+    EXIT_BAD_CONFIG,
+    EXIT_PAUSED,
+    EXIT_PEER_LOST,
+    EXIT_TERMINATED,
+    TASK,
+    CurationTask,
+    GRPOTask,
+    VerifierTask,
+)
 from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.store import Store, open_store
 
 T = TypeVar("T", CurationTask, VerifierTask, GRPOTask)
 
 EXIT_ERROR = 1
-EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 class WorkloadError(Exception):
@@ -49,6 +57,15 @@ class Paused(WorkloadError):
     """The run stops, with what it has done kept, until somebody lets it go on."""
 
     exit_code = EXIT_PAUSED
+
+
+class PeerLost(WorkloadError):
+    """Another process of the group is gone, and with it the step: no failure of this one."""
+
+    exit_code = EXIT_PEER_LOST
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="PeerLost")
 
 
 class Terminated(SystemExit):
@@ -110,7 +127,8 @@ def load_task(path: Path, kind: type[T]) -> T:
 
 def run(path: Path, kind: type[T], body: Callable[[Run[T]], Any]) -> int:
     """Run a workload's body on the task in the file and return the exit code: 0, 2 for the user's fault (never
-    retry), 3 for a pause, 143 for SIGTERM, 1 for all else. The termination message is left in every case."""
+    retry), 3 for a pause, 4 for a lost peer, 143 for SIGTERM, 1 for all else. The termination message is left in
+    every case."""
     reporter = Reporter()
     try:
         with _told(reporter), _signals() as arm:

@@ -29,12 +29,17 @@ class Stop:
     training: bool = False
     pause: Paused | None = None
     """Set where a run is to save and stop by its own judgement; by every process alike."""
+    since: float = 0.0
 
     def __call__(self) -> None:
         """Called by the signal handler."""
-        self.asked = True
+        self.asked, self.since = True, time.monotonic()
         if not self.training:
             raise Terminated
+
+    def urgency(self, patience: float) -> int:
+        """0: go on; 1: stop where the run can resume as it is; 2: stop after this step, the time is nearly up."""
+        return (1 + (time.monotonic() - self.since > patience)) if self.asked else 0
 
 
 @dataclass
@@ -47,10 +52,15 @@ class Watch(TrainerCallback):
     names: Mapping[str, str]
     """Metric of the report -> entry of the trainer's log."""
     every: int = 1
-    """Steps between points at which a run can resume (a GRPO generation serves several)."""
+    """Steps between points at which a run can resume as it is (a GRPO generation serves several)."""
+    patience: float = 60.0
+    """Seconds after SIGTERM for which such a point is waited for: about half the pod's grace period, as the rest is
+    for writing and bringing away the checkpoint."""
     span: tuple[float, float] = (0.0, 1.0)
     """The part of the whole run's progress that training is."""
     logged: dict[str, float] = field(default_factory=dict)
+    ending: bool = False
+    """Whether the next checkpoint is the last of this process."""
     _tokens: tuple[float, float] | None = None
     """When the last log was written, and TRL's count of tokens in it."""
 
@@ -64,9 +74,11 @@ class Watch(TrainerCallback):
     ) -> TrainerControl:
         self._advance(state)
         at_point = state.global_step % self.every == 0
-        if at_point and self.checkpoints.world.any(self.stop.asked):
+        urgency = self.checkpoints.world.most(self.stop.urgency(self.patience))
+        if urgency > 1 or (urgency and at_point):
             control.should_save = True
             control.should_training_stop = True
+            self.ending = True
         # Logged first: what is saved or published is known to be finite, and a resumed run's log has the same windows.
         control.should_log |= control.should_save or state.global_step >= state.max_steps
         return control
@@ -87,8 +99,7 @@ class Watch(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        saved = self.checkpoints.save(folder, state.global_step)
-        self.run.reporter.update(last_checkpoint=saved)
+        self.checkpoints.save(folder, state.global_step, last=self.ending or self.stop.pause is not None)
 
     def _pace(self, logs: dict[str, float]) -> None:
         """Tokens a second since the last log, where TRL counts them."""
@@ -108,14 +119,20 @@ class Watch(TrainerCallback):
 
 def train(trainer: Any, watch: Watch, step: int | None) -> None:
     """Train to the end, from the restored checkpoint of `step` where there is one. Raises Terminated where SIGTERM cut
-    it short: the trainer itself returns as if done."""
+    it short, and Paused where a guard did: the trainer itself returns as if done."""
     trainer.add_callback(watch)
     if step is not None:
         print(f"resuming after step {step}", flush=True)
     watch.stop.training = True
-    with contextlib.suppress(_NothingLeft):
-        trainer.train(resume_from_checkpoint=None if step is None else f"{trainer.args.output_dir}/checkpoint-{step}")
-    watch.stop.training = False
+    try:
+        with contextlib.suppress(_NothingLeft):
+            restored = None if step is None else f"{trainer.args.output_dir}/checkpoint-{step}"
+            trainer.train(resume_from_checkpoint=restored)
+    finally:
+        watch.stop.training = False
+        watch.checkpoints.finish()
+    if watch.stop.pause is not None:
+        raise watch.stop.pause
     if watch.checkpoints.world.any(watch.stop.asked):
         raise Terminated
 

@@ -1,27 +1,31 @@
-"""Checkpoints in the object store: files first, manifest last, so that half a checkpoint is none. Used by the
-trainers (`restore`) and by `callbacks` (`save`)."""
+"""Checkpoints in the object store: files first, manifest last, so that half a checkpoint is none. The step waits for
+the copy on the local disk alone; the way to the store is `uploads`'. Used by the trainers (`restore`) and by
+`callbacks` (`save`, `finish`)."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reasoner_api.digest import canonical_json
-from reasoner_api.manifest import MANIFEST_NAME, ArtifactManifest, FileEntry
+from reasoner_api.manifest import MANIFEST_NAME, ArtifactManifest
 from reasoner_api.status import Checkpoint
-from reasoner_workloads.common.artifact import ArtifactError, describe, fetch
+from reasoner_workloads.common.artifact import ArtifactError, fetch
+from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.run import Run, WorkloadError
-from reasoner_workloads.common.store import Store
+from reasoner_workloads.common.store import Store, StoreError
+from reasoner_workloads.training.uploads import Upload
 from reasoner_workloads.training.world import World
 
 FOLDER = "checkpoints"
 _STEP = re.compile(r"/step-(\d{8})/")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checkpoints:
     """The checkpoints of one run, in its own store."""
 
@@ -29,75 +33,101 @@ class Checkpoints:
     keep: int
     spec_digest: str
     world: World
+    reporter: Reporter
     endpoint: str | None = None
     region: str = "us-east-1"
+    _upload: Upload | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, this: Run[Any], keep: int, world: World) -> Checkpoints:
         """The checkpoints of a run."""
         storage = this.task.work.storage
-        return cls(this.store, keep, this.digest, world, storage.endpoint, storage.region)
+        return cls(this.store, keep, this.digest, world, this.reporter, storage.endpoint, storage.region)
 
-    def save(self, folder: Path, step: int) -> Checkpoint:
-        """Upload a folder of the trainer's; every process calls this. Each node brings the files of its own disk,
-        the main process writes the manifest over all of them and drops the oldest checkpoints."""
+    def save(self, folder: Path, step: int, *, last: bool = False) -> None:
+        """Take charge of a folder that the trainer has written; every process calls this. It is brought to the store
+        while training goes on; the last one is waited for. While an earlier one is still on its way a further one is
+        let go: a store that is slower than the trainer makes checkpoints rarer, and steps no longer."""
         # Every rank writes its own files into the node's folder: all must have done so.
         self.world.barrier()
-        prefix = self._at(step)
-        if self.world.main:
-            self.store.delete(f"{prefix}/{MANIFEST_NAME}")
-        self.world.barrier()
-        about = ArtifactManifest(type="checkpoint", files=[], spec_digest=self.spec_digest)
-        mine: list[FileEntry] = []
+        if last:
+            self.finish()
+        elif self.world.any(self._upload is not None and self._upload.busy):
+            if self.world.first_of_node:
+                shutil.rmtree(folder)
+            if self.world.main:
+                said = f"the checkpoint of step {step} is not kept: the one before is still on its way to the store"
+                self.reporter.warn("CheckpointSkipped", said)
+            return
+        attempt = self.world.gather(uuid.uuid4().hex)[0]
         if self.world.first_of_node:
-            about = describe(folder, about)
-            mine = about.files
-            for entry in mine:
-                self.store.put(f"{prefix}/{entry.path}", folder / entry.path)
-        by_path = {entry.path: entry for part in self.world.gather(mine) for entry in part}
-        files = [by_path[path] for path in sorted(by_path)]
-        manifest = about.model_copy(update={"files": files})
-        if self.world.main:
-            self.store.put(f"{prefix}/{MANIFEST_NAME}", canonical_json(manifest.wire()))
-            self._drop_oldest()
-        self.world.barrier()
-        return Checkpoint(step=step, uri=self.store.at(prefix), digest=manifest.digest())
+            # Out of the way of the trainer, which deletes its older folders.
+            mine = folder.rename(folder.with_name(f"uploading-{step}"))
+            self._upload = self._to_store(mine, step, attempt)
+            self._upload.start(ArtifactManifest(type="checkpoint", files=[], spec_digest=self.spec_digest))
+        if last:
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for what is on its way. Called before the process ends, too."""
+        if self._upload is not None:
+            self._upload.finish()
 
     def restore(self, folder: Path) -> int | None:
         """Bring the newest valid checkpoint into `folder/checkpoint-<step>`; its step, or None where there is none.
-        One that is damaged is passed over for the one before. Every process calls this."""
-        found = self._restore(folder) if self.world.first_of_node else None
-        steps = self.world.gather((self.world.first_of_node, found))
-        of_nodes = {step for speaks, step in steps if speaks}
-        if len(of_nodes) > 1:
-            raise WorkloadError(f"the nodes read different checkpoints: {of_nodes}", reason="CheckpointMismatch")
-        return of_nodes.pop()
+        One that any node finds damaged is passed over for the one before. Every process calls this."""
+        for step in self.world.gather(self.steps() if self.world.main else [])[0]:
+            fault = self._fetch(folder, step) if self.world.first_of_node else ""
+            faults = [found for found in self.world.gather(fault) if found]
+            if not faults:
+                return step
+            if self.world.main:
+                self.reporter.warn("CheckpointDamaged", f"passed over the checkpoint of step {step}: {faults[0]}")
+            shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
+        return None
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, newest first."""
-        keys = self.store.list(f"{FOLDER}/")
-        found = (_STEP.search(key) for key in keys if key.endswith(f"/{MANIFEST_NAME}"))
-        return sorted((int(match.group(1)) for match in found if match), reverse=True)
+        return _steps_of(key for key in self.store.list(f"{FOLDER}/") if key.endswith(f"/{MANIFEST_NAME}"))
 
-    def _restore(self, folder: Path) -> int | None:
-        for step in self.steps():
-            dest = folder / f"checkpoint-{step}"
-            try:
-                fetch(self.store.at(self._at(step)), dest, endpoint=self.endpoint, region=self.region)
-            except ArtifactError as error:
-                print(f"passing over a damaged checkpoint: {error}", flush=True)
-                shutil.rmtree(dest, ignore_errors=True)
-                continue
-            return step
-        return None
+    def _to_store(self, folder: Path, step: int, attempt: str) -> Upload:
+        return Upload(
+            store=self.store, folder=folder, prefix=_at(step), step=step, attempt=attempt,
+            node=self.world.node, nodes=self.world.nodes, done=self._arrived,
+            failed=lambda fault: self.reporter.warn("CheckpointNotSaved", fault),
+        )  # fmt: skip
+
+    def _arrived(self, checkpoint: Checkpoint) -> None:
+        print(f"checkpoint of step {checkpoint.step} is at {checkpoint.uri}", flush=True)
+        self.reporter.update(last_checkpoint=checkpoint)
+        self._drop_oldest()
+
+    def _fetch(self, folder: Path, step: int) -> str:
+        """What is wrong with the checkpoint; nothing when it is there and whole."""
+        try:
+            fetch(self.store.at(_at(step)), folder / f"checkpoint-{step}", endpoint=self.endpoint, region=self.region)
+        except ArtifactError as error:
+            return str(error)
+        except StoreError as error:
+            raise WorkloadError(str(error), reason="StoreUnavailable") from error
+        return ""
 
     def _drop_oldest(self) -> None:
-        for step in self.steps()[self.keep :]:
+        """Keep the newest; what has no manifest and is older than one that has is what some end left behind."""
+        whole = self.steps()
+        kept = set(whole[: self.keep])
+        for step in _steps_of(self.store.list(f"{FOLDER}/")):
+            if step in kept or step > whole[0]:
+                continue
             # Manifest first: what is half deleted must not look whole.
-            self.store.delete(f"{self._at(step)}/{MANIFEST_NAME}")
-            for key in self.store.list(f"{self._at(step)}/"):
+            self.store.delete(f"{_at(step)}/{MANIFEST_NAME}")
+            for key in self.store.list(f"{_at(step)}/"):
                 self.store.delete(key)
 
-    @staticmethod
-    def _at(step: int) -> str:
-        return f"{FOLDER}/step-{step:08d}"
+
+def _at(step: int) -> str:
+    return f"{FOLDER}/step-{step:08d}"
+
+
+def _steps_of(keys: Iterable[str]) -> list[int]:
+    return sorted({int(found.group(1)) for key in keys if (found := _STEP.search(key))}, reverse=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from reasoner_api.report import RunReport
-from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, Topology
+from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, EXIT_TERMINATED, Topology
 from reasoner_workloads.common.progress import Word
-from reasoner_workloads.common.run import EXIT_ERROR, EXIT_TERMINATED
+from reasoner_workloads.common.run import EXIT_ERROR
 
 #: Folder that a node's ranks share; set for them by `torchrun`.
 WORKDIR = "REASONER_WORKDIR"

@@ -18,6 +18,8 @@ class World:
         self.rank = int(os.environ.get("RANK", "0"))
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.node = int(os.environ.get("GROUP_RANK", "0"))
+        self.nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
 
     @property
     def main(self) -> bool:
@@ -37,14 +39,18 @@ class World:
         dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]
 
+    def most(self, number: int) -> int:
+        """The largest of everyone's numbers."""
+        if not self._together():
+            return number
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        found = torch.tensor([number], device=device)
+        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        return int(found.item())
+
     def any(self, flag: bool) -> bool:
         """Whether anyone's flag is set."""
-        if not self._together():
-            return flag
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        total = torch.tensor([int(flag)], device=device)
-        dist.all_reduce(total)
-        return bool(total.item())
+        return bool(self.most(int(flag)))
 
     def barrier(self) -> None:
         """Wait for everyone."""

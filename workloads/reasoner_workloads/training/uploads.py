@@ -1,0 +1,101 @@
+"""One checkpoint on its way to the store, in a thread: training goes on meanwhile. Started by `checkpoints`; loads no
+torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reasoner_api.digest import canonical_json
+from reasoner_api.manifest import MANIFEST_NAME, ArtifactManifest, FileEntry
+from reasoner_api.status import Checkpoint
+from reasoner_workloads.common.artifact import describe
+from reasoner_workloads.common.store import Missing, Store, StoreError
+
+#: Seconds that the main node waits for the others' files once it has brought its own.
+PEER_SECONDS = 900.0
+#: The same when the process is about to end.
+LAST_PEER_SECONDS = 30.0
+POLL_SECONDS = 0.5
+
+
+@dataclass
+class Upload:
+    """A folder of one node, and where it goes. Several nodes meet in the store: each leaves the list of its files,
+    the main one makes the manifest of all. Collectives are the training thread's own and cannot serve here."""
+
+    store: Store
+    folder: Path
+    prefix: str
+    step: int
+    attempt: str
+    """Tells this attempt's lists from those of an earlier one at the same step."""
+    node: int
+    nodes: int
+    done: Callable[[Checkpoint], None]
+    """Called by the main node's thread when the manifest is there."""
+    failed: Callable[[str], None]
+    """Called with what went wrong; training goes on."""
+    _deadline: float = field(default=float("inf"))
+    _thread: threading.Thread | None = None
+
+    def start(self, about: ArtifactManifest) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, args=(about,), name=f"checkpoint-{self.step}", daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is still on its way."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Wait until it is there, and not for long on the other nodes."""
+        self._deadline = time.monotonic() + LAST_PEER_SECONDS
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, about: ArtifactManifest) -> None:
+        try:
+            about = describe(self.folder, about)
+            for entry in about.files:
+                self.store.put(f"{self.prefix}/{entry.path}", self.folder / entry.path)
+            if self.node:
+                listed = json.dumps([entry.wire() for entry in about.files])
+                self.store.put(self._list_of(self.node), listed.encode())
+            else:
+                self._complete(about)
+        except (StoreError, OSError) as error:
+            self.failed(f"the checkpoint of step {self.step} did not reach the store: {error}")
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _complete(self, about: ArtifactManifest) -> None:
+        by_path = {entry.path: entry for entry in about.files}
+        for node in range(1, self.nodes):
+            by_path |= {entry.path: entry for entry in self._brought_by(node)}
+        manifest = about.model_copy(update={"files": [by_path[path] for path in sorted(by_path)]})
+        self.store.put(f"{self.prefix}/{MANIFEST_NAME}", canonical_json(manifest.wire()))
+        self.done(Checkpoint(step=self.step, uri=self.store.at(self.prefix), digest=manifest.digest()))
+
+    def _brought_by(self, node: int) -> list[FileEntry]:
+        began = time.monotonic()
+        while True:
+            try:
+                listed = json.loads(self.store.get(self._list_of(node)))
+            except Missing:
+                now = time.monotonic()
+                if now > min(began + PEER_SECONDS, max(self._deadline, began)):
+                    raise StoreError(f"node {node} did not bring its files") from None
+                time.sleep(POLL_SECONDS)
+                continue
+            self.store.delete(self._list_of(node))
+            return [FileEntry.model_validate(entry) for entry in listed]
+
+    def _list_of(self, node: int) -> str:
+        return f"{self.prefix}/parts/{self.attempt}-{node:04d}.json"
