@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable
 
 from reasoner_api.crd import KINDS
-from reasoner_operator.cluster import ApiError, Cluster
+from reasoner_operator.answers import ApiError
+from reasoner_operator.cluster import Cluster
 from reasoner_operator.naming import LABEL_KIND, LABEL_MANAGED_BY, LABEL_NAME, MANAGER
 from reasoner_operator.seen import Key, Object
 

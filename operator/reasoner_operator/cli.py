@@ -8,8 +8,10 @@ import importlib.util
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -70,7 +72,11 @@ def operator(
     ] = None,
     namespace: Annotated[list[str] | None, typer.Option(help="Namespace to watch; repeatable; all by default.")] = None,
     settings: Annotated[Path | None, typer.Option(help="Settings file (images, profiles, ...).")] = None,
-    health_port: Annotated[int | None, typer.Option(help="Port that serves /healthz.")] = None,
+    health_port: Annotated[int | None, typer.Option(help="Port that serves /healthz, /readyz and /metrics.")] = None,
+    lease: Annotated[
+        str | None,
+        typer.Option(help="NAMESPACE/NAME of a Lease: of several replicas its holder works, the others stand by."),
+    ] = None,
     scan: Annotated[
         bool, typer.Option(help="Whether CRDs are watched, so that the operator may start before they are installed.")
     ] = True,
@@ -83,7 +89,8 @@ def operator(
     """Run the operator until it is stopped."""
     # kopf and the client take a while to load; other commands do without them.
     from reasoner_operator.cluster import Access
-    from reasoner_operator.main import Options, operate
+    from reasoner_operator.lease import LeaseLost
+    from reasoner_operator.main import Election, Options, operate
 
     _set_up_logging(log_format)
     try:
@@ -94,8 +101,20 @@ def operator(
     if config is not None and not config.is_file():
         raise typer.BadParameter(f"{config} does not exist: name a kubeconfig file", param_hint="--kubeconfig")
     pods = pod_access or ("direct" if config is None else "proxy")
+    election = None
+    if lease is not None:
+        where, slash, name = lease.partition("/")
+        if not (where and slash and name):
+            raise typer.BadParameter(f"{lease!r} is not NAMESPACE/NAME", param_hint="--lease")
+        # The pod's name, and something that tells one process from the next.
+        election = Election(where, name, f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}")
     access = Access(kubeconfig=config, pods=pods)
-    asyncio.run(operate(Options(loaded, access, tuple(namespace or ()), health_port, scan)))
+    options = Options(loaded, access, tuple(namespace or ()), health_port, scan, election)
+    try:
+        asyncio.run(operate(options))
+    except* LeaseLost as lost:
+        logging.getLogger(__name__).error("%s", lost.exceptions[0])
+        raise SystemExit(1) from None
 
 
 @app.command()

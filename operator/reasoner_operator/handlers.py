@@ -10,9 +10,9 @@ import kopf
 
 from reasoner_api import GROUP, VERSION
 from reasoner_api.crd import KINDS
-from reasoner_operator.cluster import Connection
 from reasoner_operator.seen import Key
 from reasoner_operator.status import is_up_to_date
+from reasoner_operator.transport import Connection
 
 #: Children whose events concern their parent (`children` watches them).
 CHILDREN = (("batch", "v1", "jobs"), ("", "v1", "pods"), ("apps", "v1", "deployments"))
@@ -33,8 +33,8 @@ def register(
         return kopf.ConnectionInfo(**asdict(await connect()))
 
     for kind in KINDS.values():
-
+        # Async, though it awaits nothing: kopf would call it from another thread, and the queue belongs to the loop.
         @kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=f"{kind.plural}-changed")
-        def changed(type: str | None, body: kopf.Body, **_: Any) -> None:
+        async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:
             if type != "MODIFIED" or not is_up_to_date(body):
                 enqueue(Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]))

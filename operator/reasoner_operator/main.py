@@ -1,10 +1,12 @@
-"""Assembles the operator: client, reconciler, queue and kopf. Called by `cli`."""
+"""Assembles the operator: client, lease, reconciler, queue, kopf and the port of its own. Called by `cli`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import kopf
@@ -12,8 +14,11 @@ import kopf
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_operator import handlers
+from reasoner_operator.answers import ApiError
 from reasoner_operator.children import watch_children
-from reasoner_operator.cluster import Access, ApiError, Cluster
+from reasoner_operator.cluster import Access, Cluster
+from reasoner_operator.endpoints import served
+from reasoner_operator.lease import Lease
 from reasoner_operator.naming import MANAGER
 from reasoner_operator.queue import Queue
 from reasoner_operator.reconcile import Reconciler
@@ -27,6 +32,15 @@ EXIT_SECONDS = 10
 
 
 @dataclass(frozen=True)
+class Election:
+    """Where replicas agree on who works."""
+
+    namespace: str
+    name: str
+    identity: str
+
+
+@dataclass(frozen=True)
 class Options:
     """How the operator runs."""
 
@@ -34,29 +48,64 @@ class Options:
     access: Access
     #: Namespaces to watch; all when empty.
     namespaces: tuple[str, ...] = ()
+    #: Port of /healthz, /readyz and /metrics; None for none.
     health_port: int | None = None
     #: Whether CRDs are watched (and may be installed later), at the price of a right to list them.
     scan: bool = True
+    #: None where this is the only replica.
+    election: Election | None = None
 
 
 async def operate(options: Options) -> None:
-    """Run the operator until SIGTERM or SIGINT."""
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        LeaseLost: in an ExceptionGroup; another replica may be at work.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Cluster(options.access) as cluster:
-        reconciler = Reconciler(cluster, options.settings, wake=lambda key: queue.add(key))
-        queue = Queue(reconciler.reconcile, retriable=ApiError)
+    async with served(options.health_port), Cluster(options.access) as cluster, _leading(cluster, options, stop):
+        if not stop.is_set():
+            await _work(cluster, options, stop)
+
+
+@asynccontextmanager
+async def _leading(cluster: Cluster, options: Options, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Entered when this replica leads, or is to end before it does; whoever loses the lease is cancelled."""
+    if options.election is None:
+        yield
+        return
+    lease = Lease(cluster, options.election.namespace, options.election.name, options.election.identity)
+    tasks = [asyncio.create_task(lease.acquire()), asyncio.create_task(stop.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    try:
         async with asyncio.TaskGroup() as group:
-            background = [
-                group.create_task(queue.run()),
-                group.create_task(watch_children(cluster, handlers.CHILDREN, options.namespaces, queue.add)),
-                group.create_task(_resync(reconciler, queue, options)),
-            ]
-            await _watch(cluster, queue, options, stop)
-            for task in background:
-                task.cancel()
+            keeping = None if stop.is_set() else group.create_task(lease.keep())
+            yield
+            if keeping is not None:
+                keeping.cancel()
+    finally:
+        await lease.release()
+
+
+async def _work(cluster: Cluster, options: Options, stop: asyncio.Event) -> None:
+    """What the leader does."""
+    reconciler = Reconciler(cluster, options.settings, wake=lambda key: queue.add(key))
+    queue = Queue(reconciler.reconcile, retriable=ApiError)
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(queue.run()),
+            group.create_task(watch_children(cluster, handlers.CHILDREN, options.namespaces, queue.add)),
+            group.create_task(_resync(reconciler, queue, options)),
+        ]
+        await _watch(cluster, queue, options, stop)
+        for task in background:
+            task.cancel()
 
 
 async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio.Event) -> None:
@@ -68,7 +117,6 @@ async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio
     settings.scanning.disabled = not options.scan
     # Nothing of kopf's is written to objects; our Events are recorded by the reconciler.
     settings.posting.enabled = False
-    endpoint = f"http://0.0.0.0:{options.health_port}/healthz" if options.health_port else None
     await kopf.operator(
         registry=registry,
         settings=settings,
@@ -77,7 +125,6 @@ async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio
         standalone=True,
         # Unused without peering; kopf would look up the name of a user that may have none, as OpenShift's have.
         identity=MANAGER,  # type: ignore[arg-type]  # its type has no public name
-        liveness_endpoint=endpoint,
         stop_flag=stop,
     )
 

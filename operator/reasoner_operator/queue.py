@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from reasoner_operator import metrics
 from reasoner_operator.seen import Key
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ class Queue:
         self._work = work
         self._retriable = retriable
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
-        self._queued: set[Key] = set()
+        #: The keys that wait, and since when by the event loop's clock.
+        self._queued: dict[Key, float] = {}
         self._busy: set[Key] = set()
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
@@ -34,8 +36,9 @@ class Queue:
         if key in self._busy:
             self._again.add(key)
         elif key not in self._queued:
-            self._queued.add(key)
+            self._queued[key] = asyncio.get_running_loop().time()
             self._ready.put_nowait(key)
+            metrics.queued(len(self._queued))
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key worked on later; of several times the earliest counts."""
@@ -61,7 +64,8 @@ class Queue:
     async def _worker(self) -> None:
         while True:
             key = await self._ready.get()
-            self._queued.discard(key)
+            since = self._queued.pop(key)
+            metrics.taken(len(self._queued), asyncio.get_running_loop().time() - since)
             self._busy.add(key)
             try:
                 again_after = await self._attempt(key)
@@ -75,16 +79,20 @@ class Queue:
 
     async def _attempt(self, key: Key) -> float | None:
         try:
-            again_after: float | None = await self._work(key)
+            with metrics.reconciliation(key.kind):
+                again_after: float | None = await self._work(key)
         except self._retriable as error:
+            metrics.failed(key.kind)
             delay = self._delay(key)
             log.warning("%s: %s; again in %.1f s", key, error, delay)
             return delay
         except Exception:
             # A bug. Whatever trips over it is one object of one tenant: the others' work goes on, and this one is
             # tried again, since what it tripped over may have changed.
+            metrics.failed(key.kind, bug=True)
             log.exception("%s: a bug in the operator", key)
             return self._delay(key)
+        metrics.passed(key.kind, again=again_after is not None)
         self._failures.pop(key, None)
         return again_after
 

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from reasoner_api import API_VERSION
 from reasoner_api.crd import GRPO, KINDS, VERIFIER
 from reasoner_api.report import RunReport
-from reasoner_operator import naming, servers
-from reasoner_operator.cluster import ApiError, Cluster, Refused, Unavailable
+from reasoner_operator import metrics, naming, servers
+from reasoner_operator.answers import ApiError, Refused, Unavailable
+from reasoner_operator.cluster import Cluster
 from reasoner_operator.plan import plan
 from reasoner_operator.plan.outcome import held_up, stalled
 from reasoner_operator.plan.references import keys
@@ -36,6 +37,7 @@ class Reconciler:
     wake: Callable[[Key], None] = field(default=lambda key: None)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     waits: Waits = field(default_factory=Waits)
+    census: metrics.Census = field(default_factory=metrics.Census)
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass over one object. Returns the seconds until it should be looked at again, or None.
@@ -46,6 +48,7 @@ class Reconciler:
         seen = await self.see(key)
         if seen is None:
             self.waits.put(key, frozenset())
+            self.census.put(key, None)
             self._wake_waiters(key)
             return None
         try:
@@ -154,6 +157,7 @@ class Reconciler:
         before = seen.obj.get("status")
         if made.status != before:
             await self.cluster.report(seen.obj, made.status)
+        self.census.put(seen.key, made.status["phase"])
         if changed(before, made.status):
             self._wake_waiters(seen.key)
             for key in seen.references:

@@ -49,6 +49,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 server = dict(report.user_properties).get("server")
                 all_of[server] += 1
                 passed[server] += outcome == "passed"
-    if all_of:
-        found = ", ".join(f"{server} {passed[server]}/{total}" for server, total in all_of.items())
-        terminalreporter.write_line(f"conformance: {found}")
+    for server, total in all_of.items():
+        terminalreporter.write_line(f"conformance on {server}: {passed[server]} of {total}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.apiserver import APPLY, CRDS, JSON_PATCH, STRATEGIC
+from support.apiserver import APPLY, CRDS, INITIAL_EVENTS, JSON_PATCH, STRATEGIC
 from support.conformance import Subject
 
 Check = Callable[[Subject], None]
@@ -246,6 +246,8 @@ def _(api: Subject) -> None:
     api.delete(f"{api.widgets}/d2b")
     response = api.patch(f"{api.widgets}/d2b", {"metadata": {"finalizers": ["x.dev/y", "x.dev/z"]}})
     assert response.status_code == 422 and "no new finalizers can be added" in response.text
+    # Else the namespace could never go.
+    assert api.patch(f"{api.widgets}/d2b", {"metadata": {"finalizers": None}}).status_code == 200
 
 
 @check("a delete of what is missing is 404")
@@ -304,15 +306,17 @@ def _(api: Subject) -> None:
     token = first["metadata"]["continue"]
     second = api.get(api.widgets, limit="2", labelSelector="page", **{"continue": token}).json()
     assert [len(part["items"]) for part in (first, second)] == [2, 1]
-    assert "continue" not in second["metadata"]
+    assert not second["metadata"].get("continue")
 
 
 @check("namespaces are listed, created and read")
 def _(api: Subject) -> None:
-    assert api.post("/api/v1/namespaces", {"metadata": {"name": "ns1"}}).status_code == 201
-    assert api.get("/api/v1/namespaces/ns1").json()["kind"] == "Namespace"
+    name = f"{api.namespace}-2"
+    assert api.post("/api/v1/namespaces", {"metadata": {"name": name}}).status_code == 201
+    assert api.get(f"/api/v1/namespaces/{name}").json()["kind"] == "Namespace"
     listed = [one["metadata"]["name"] for one in api.get("/api/v1/namespaces").json()["items"]]
-    assert {"default", "kube-system", "ns1"} <= set(listed)
+    assert {"default", "kube-system", name} <= set(listed)
+    assert api.delete(f"/api/v1/namespaces/{name}").status_code == 200
 
 
 @check("a watch from a list's version yields the new events alone")
@@ -366,10 +370,15 @@ def _(api: Subject) -> None:
     assert api.get(api.widgets, watch="true", timeoutSeconds=api.moment).status_code == 200
 
 
-@check("a watch sends bookmarks when asked")
+@check("a watch says by a bookmark, where asked, when all that there was has come")
 def _(api: Subject) -> None:
-    seen = api.changes_since(api.widgets, revision(api), allowWatchBookmarks="true")
-    assert ("BOOKMARK", "") in seen
+    make(api, "wb1")
+    events = list(api.watch(api.widgets, **INITIAL_EVENTS, timeoutSeconds=api.moment))
+    mark = next(number for number, event in enumerate(events) if event["type"] == "BOOKMARK")
+    assert {event["type"] for event in events[:mark]} == {"ADDED"}
+    metadata = events[mark]["object"]["metadata"]
+    assert metadata["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert metadata["resourceVersion"].isdigit()
 
 
 @check("a watch from before the history is told 410 Expired")
@@ -404,7 +413,8 @@ def _(api: Subject) -> None:
 
 @check("Event objects are created under generated names")
 def _(api: Subject) -> None:
-    body = {"metadata": {"generateName": "ev-"}, "involvedObject": {}, "message": "m", "reason": "r", "type": "Normal"}
+    about = {"kind": "Widget", "namespace": api.namespace, "name": "c1"}
+    body = {"metadata": {"generateName": "ev-"}, "involvedObject": about, "message": "m", "reason": "r"}
     assert [api.post(api.events, body).status_code for _ in range(2)] == [201, 201]
 
 
@@ -520,6 +530,14 @@ def _(api: Subject) -> None:
     assert api.post(api.widgets, b"k8s\x00junk", "application/vnd.kubernetes.protobuf").status_code == 415
 
 
+#: What the embedded server does better than the real one, which fails the check.
+REAL_FAILS = {
+    "a protobuf body that is not understood is 415": "Kubernetes 1.36 panics and closes the connection",
+}
+
+
 @pytest.mark.parametrize("sentence", CHECKS)
-def test_the_server_keeps_its_promise(api: Subject, sentence: str) -> None:
+def test_the_server_keeps_its_promise(api: Subject, sentence: str, request: pytest.FixtureRequest) -> None:
+    if not api.embedded and sentence in REAL_FAILS:
+        request.applymarker(pytest.mark.xfail(reason=REAL_FAILS[sentence], strict=True))
     CHECKS[sentence](api)

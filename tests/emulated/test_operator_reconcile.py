@@ -17,13 +17,15 @@ from reasoner_api.report import RunReport
 from reasoner_api.status import Artifact
 from reasoner_local.apiserver import ApiServer
 from reasoner_operator import reconcile
+from reasoner_operator.answers import Refused, Unavailable
 from reasoner_operator.children import watch_children
-from reasoner_operator.cluster import Access, Cluster, Refused, Unavailable
+from reasoner_operator.cluster import Access, Cluster
 from reasoner_operator.handlers import CHILDREN
 from reasoner_operator.plan import plan
 from reasoner_operator.reconcile import Reconciler
 from reasoner_operator.seen import Key, Patch, Target
 from reasoner_operator.settings import Settings
+from reasoner_operator.transport import Request
 from support.objects import DIGEST, NOW, SPECS
 
 CRD = "apiextensions.k8s.io/v1"
@@ -118,7 +120,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 async def _install(cluster: Cluster, crd: dict[str, Any]) -> None:
     path = f"/apis/{CRD}/customresourcedefinitions"
-    status, body = await cluster._request("POST", path, [], ("application/json", crd))
+    status, body = await cluster.transport.request(Request("POST", path, content=("application/json", crd)))
     assert status == 201, body
 
 
@@ -396,7 +398,7 @@ async def test_a_list_that_is_null_is_empty(world: World, monkeypatch: pytest.Mo
     async def null(*_: object, **__: object) -> tuple[int, bytes]:
         return 200, b'{"kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "1"}, "items": null}'
 
-    monkeypatch.setattr(world.cluster, "_request", null)
+    monkeypatch.setattr(world.cluster.transport, "request", null)
     assert await world.jobs() == []
     # The watch that follows is the server's own: version 1 is long past, which it says as an event.
     with pytest.raises(Unavailable, match="too old resource version"):

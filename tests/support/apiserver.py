@@ -20,6 +20,12 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+#: Has a watch begin with what there is, and say by a bookmark when that was all.
+INITIAL_EVENTS = {
+    "sendInitialEvents": "true",
+    "resourceVersionMatch": "NotOlderThan",
+    "allowWatchBookmarks": "true",
+}
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -112,7 +118,7 @@ class Api:
 
     def watch(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
         """The events of a watch; without a revision, what there is comes first and then a bookmark."""
-        start = {} if "resourceVersion" in query else {"sendInitialEvents": "true", "allowWatchBookmarks": "true"}
+        start = {} if "resourceVersion" in query else INITIAL_EVENTS
         with self._client.stream("GET", path, params={"watch": "true", **start, **query}) as response:
             for line in response.iter_lines():
                 yield json.loads(line)

@@ -19,6 +19,7 @@ from kubernetes import client, config
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_operator.cluster import Access, Cluster
+from reasoner_operator.transport import Request
 from support.objects import SPECS
 
 #: A context is taken for a test cluster's if its name has one of these in it.
@@ -54,7 +55,7 @@ def http_settings(kubeconfig: Path) -> dict[str, Any]:
         verify = ssl.create_default_context(cafile=found.ssl_ca_cert)
         if found.cert_file:
             verify.load_cert_chain(found.cert_file, found.key_file)
-    token = found.get_api_key_with_prefix("authorization")
+    token = found.get_api_key_with_prefix("BearerToken", alias="authorization")
     return {"base_url": found.host, "verify": verify, "headers": {"Authorization": token} if token else {}}
 
 
@@ -78,7 +79,7 @@ class Real:
         if method == "PATCH":
             query = {"fieldManager": "reasoner-tests", "force": "true", **query}
         content = None if body is None else (kind, body)
-        status, answer = await self.cluster._request(method, path, list(query.items()), content)
+        status, answer = await self.cluster.transport.request(Request(method, path, list(query.items()), content))
         return status, json.loads(answer)
 
     async def install(self, crd: dict[str, Any]) -> None:
@@ -89,7 +90,8 @@ class Real:
 
         async def established() -> bool:
             _, found = await self.request("GET", path)
-            conditions = found.get("status", {}).get("conditions", [])
+            # A fresh one's are null.
+            conditions = found.get("status", {}).get("conditions") or []
             return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
         await self.until(established)

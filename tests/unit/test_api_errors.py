@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from reasoner_operator.cluster import ApiError, Refused, Unavailable, _checked
+from reasoner_operator.answers import ApiError, Conflict, Refused, Unavailable, checked
 
 CASES: dict[str, tuple[int, str, type[ApiError]]] = {
     "a manifest that does not parse": (400, "bad", Refused),
     "a token that has expired": (401, "Unauthorized", Unavailable),
     "a quota, a policy or a missing right": (403, "exceeded quota", Refused),
     "a namespace that is not there yet": (404, 'namespaces "x" not found', Unavailable),
-    "a lost race": (409, "the object has been modified", Unavailable),
+    "a lost race": (409, "the object has been modified", Conflict),
     "an object that is too large": (413, "request entity too large", Refused),
     "a manifest that breaks a rule": (422, "spec.x: Invalid value", Refused),
     "a server that is busy": (429, "too many requests", Unavailable),
@@ -31,10 +31,10 @@ CASES: dict[str, tuple[int, str, type[ApiError]]] = {
 def test_an_error_is_of_the_kind_that_says_whether_trying_again_helps(sentence: str) -> None:
     status, message, kind = CASES[sentence]
     with pytest.raises(kind) as caught:
-        _checked(status, json.dumps({"kind": "Status", "message": message}).encode())
+        checked(status, json.dumps({"kind": "Status", "message": message}).encode())
     assert message in str(caught.value)
 
 
 def test_an_answer_that_is_no_status_is_quoted() -> None:
     with pytest.raises(Unavailable, match="502: <html>bad gateway"):
-        _checked(502, b"<html>bad gateway</html>")
+        checked(502, b"<html>bad gateway</html>")

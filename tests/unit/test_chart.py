@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -14,13 +15,19 @@ import typer
 import yaml
 
 from reasoner_api.common import Compute
-from reasoner_operator import cli, cluster, handlers
+from reasoner_api.crd import KINDS
+from reasoner_api.task import REPORT_PORT
+from reasoner_operator import cli, handlers, naming, paths
 from reasoner_operator.settings import Settings, load_settings
 from support.helm import CHART, CRD, NAMESPACE, RELEASE, leaves, only, refusal, render, templates
 
 ROOT = CHART.parents[1]
 #: Maps that are handed on whole: their content is Kubernetes' business.
 WHOLE = frozenset({"resources", "podSecurityContext", "securityContext", "nodeSelector"})
+#: Others that are maps.
+HANDED_ON = {"serviceAccount.annotations", "metrics.serviceMonitor.labels", "metrics.podMonitor.labels"}
+#: Kinds of the Prometheus operator, which Kubernetes itself does not know.
+MONITORS = ("ServiceMonitor", "PodMonitor")
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 #: Every value set to something other than its default.
@@ -78,6 +85,18 @@ ALL_VALUES: dict[str, Any] = {
     "nodeSelector": {"kubernetes.io/arch": "amd64"},
     "tolerations": [{"key": "control-plane", "operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
+    "replicas": 2,
+    "leaderElection": {"enabled": True},
+    "metrics": {
+        "service": {"enabled": True},
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "1m"},
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "1m30s"},
+    },
+    "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {}}], "apiServerPorts": [8443]},
+    "podDisruptionBudget": {"enabled": True, "minAvailable": "50%", "maxUnavailable": ""},
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    ],
 }
 
 RENDERINGS: dict[str, dict[str, Any]] = {
@@ -90,11 +109,13 @@ RENDERINGS: dict[str, dict[str, Any]] = {
         "serviceAccount": {"create": False},
         "crds": {"install": False},
     },
+    "one replica that elects nobody": {"leaderElection": {"enabled": False}},
+    "a budget by what may go": {"podDisruptionBudget": {"enabled": True}},
 }
 
 READ = ["get", "list", "watch"]
 MANAGE = [*READ, "create", "patch", "delete"]
-KINDS = ["curationjobs", "verifiertrainings", "grporuns"]
+PLURALS = ["curationjobs", "verifiertrainings", "grporuns"]
 
 
 def rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, list[str]]:
@@ -103,9 +124,9 @@ def rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, list[s
 
 #: All that the operator may do where it serves custom resources.
 SERVE = [
-    rule("reasoner.dev", KINDS, READ),
-    rule("reasoner.dev", [f"{kind}/status" for kind in KINDS], ["patch"]),
-    rule("reasoner.dev", [f"{kind}/finalizers" for kind in KINDS], ["update"]),
+    rule("reasoner.dev", PLURALS, READ),
+    rule("reasoner.dev", [f"{kind}/status" for kind in PLURALS], ["patch"]),
+    rule("reasoner.dev", [f"{kind}/finalizers" for kind in PLURALS], ["update"]),
     rule("batch", ["jobs"], MANAGE),
     rule("apps", ["deployments"], MANAGE),
     rule("", ["configmaps", "services"], MANAGE),
@@ -123,17 +144,25 @@ SERVE = [
 ]
 SCAN_CRDS = rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["list", "watch"])
 SCAN_NAMESPACES = rule("", ["namespaces"], ["list", "watch"])
+LEASE = [
+    {**rule("coordination.k8s.io", ["leases"], ["get", "update"]), "resourceNames": [RELEASE]},
+    rule("coordination.k8s.io", ["leases"], ["create"]),
+]
 CLUSTER_ROLE = f"{NAMESPACE}-{RELEASE}"
 
 #: Values, and the rules that the operator's service account is bound to by them, by namespace (None: everywhere).
 GRANTS: dict[str, tuple[dict[str, Any], dict[str | None, list[dict[str, list[str]]]]]] = {
-    "all namespaces": ({}, {None: [*SERVE, SCAN_CRDS]}),
-    "all namespaces, no scan": ({"rbac": {"scan": False}}, {None: SERVE}),
+    "all namespaces": ({}, {None: [*SERVE, SCAN_CRDS], NAMESPACE: LEASE}),
+    "all namespaces, no scan": ({"rbac": {"scan": False}}, {None: SERVE, NAMESPACE: LEASE}),
+    "no election": ({"leaderElection": {"enabled": False}}, {None: [*SERVE, SCAN_CRDS]}),
     "two namespaces": (
         {"watchNamespaces": ["a", "b"]},
-        {"a": SERVE, "b": SERVE, None: [SCAN_CRDS, SCAN_NAMESPACES]},
+        {"a": SERVE, "b": SERVE, None: [SCAN_CRDS, SCAN_NAMESPACES], NAMESPACE: LEASE},
     ),
-    "two namespaces, no scan": ({"watchNamespaces": ["a", "b"], "rbac": {"scan": False}}, {"a": SERVE, "b": SERVE}),
+    "two namespaces, no scan": (
+        {"watchNamespaces": ["a", "b"], "rbac": {"scan": False}},
+        {"a": SERVE, "b": SERVE, NAMESPACE: LEASE},
+    ),
     "roles made elsewhere": ({"rbac": {"create": False}}, {}),
 }
 
@@ -155,6 +184,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a tag in the digest's place": ({"image": {"digest": "v1"}}, "at '/image/digest'"),
     "a privileged port": ({"healthPort": 80}, "at '/healthPort'"),
     "an unknown log format": ({"logFormat": "logfmt"}, "at '/logFormat'"),
+    "an interval without a unit": (
+        {"metrics": {"podMonitor": {"interval": "30"}}},
+        "at '/metrics/podMonitor/interval'",
+    ),
+    "a budget that is no share": (
+        {"podDisruptionBudget": {"maxUnavailable": "half"}},
+        "at '/podDisruptionBudget/maxUnavailable'",
+    ),
+    "no port of the API server": ({"networkPolicy": {"apiServerPorts": []}}, "at '/networkPolicy/apiServerPorts'"),
     "progress read without a pause": ({"progressSeconds": 0}, "at '/progressSeconds'"),
 }
 
@@ -163,7 +201,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("values", RENDERINGS.values(), ids=RENDERINGS)
 def test_every_object_is_one_that_kubernetes_knows(values: dict[str, Any], version: str) -> None:
     for item in render(values):
-        kubernetes_validate.validate(item, version, strict=True)
+        if item["kind"] not in MONITORS:
+            kubernetes_validate.validate(item, version, strict=True)
 
 
 @pytest.mark.parametrize("values", RENDERINGS.values(), ids=RENDERINGS)
@@ -214,20 +253,20 @@ def test_users_of_the_built_in_roles_get_the_custom_resources() -> None:
         "reasoner-view": (
             {"view", "edit", "admin", "cluster-reader"},
             [
-                rule("reasoner.dev", KINDS, READ),
-                rule("reasoner.dev", [f"{kind}/status" for kind in KINDS], ["get"]),
+                rule("reasoner.dev", PLURALS, READ),
+                rule("reasoner.dev", [f"{kind}/status" for kind in PLURALS], ["get"]),
             ],
         ),
         "reasoner-edit": (
             {"edit", "admin"},
-            [rule("reasoner.dev", KINDS, [*READ, "create", "delete", "deletecollection", "patch", "update"])],
+            [rule("reasoner.dev", PLURALS, [*READ, "create", "delete", "deletecollection", "patch", "update"])],
         ),
     }
 
 
 def test_the_operator_is_granted_what_its_code_touches() -> None:
     verbs = {resource: item["verbs"] for item in SERVE for resource in item["resources"]}
-    assert set(cluster.PLURALS.values()) == {name for name in verbs if "/" not in name}
+    assert set(paths.PLURALS.values()) - {"leases"} == {name for name in verbs if "/" not in name}
     for _, _, plural in handlers.CHILDREN:
         assert {"list", "watch"} <= set(verbs[plural])
 
@@ -248,7 +287,6 @@ def test_the_operators_pod_is_locked_down() -> None:
     deployment = only(render(), "Deployment")
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
     assert pod["securityContext"] == {
         "runAsNonRoot": True,
         "runAsUser": 65532,
@@ -262,9 +300,53 @@ def test_the_operators_pod_is_locked_down() -> None:
     }
     assert {"name": "PYTHONSAFEPATH", "value": "1"} in container["env"]
     assert container["resources"] == {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/healthz", "port": "health"}
-    assert container["ports"] == [{"name": "health", "containerPort": 8080}]
+    asked = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    assert {probe: container[probe]["httpGet"] for probe in asked} == {
+        probe: {"path": path, "port": "http"} for probe, path in asked.items()
+    }
+    assert container["ports"] == [{"name": "http", "containerPort": 8080}]
+
+
+def test_replicas_agree_on_who_works_and_one_alone_may_go_without() -> None:
+    def spec(values: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = only(render(values), "Deployment")["spec"]
+        return found
+
+    elected, alone = spec({"replicas": 2}), spec({"leaderElection": {"enabled": False}})
+    assert (elected["replicas"], "strategy" in elected) == (2, False)
+    assert f"--lease={NAMESPACE}/{RELEASE}" in elected["template"]["spec"]["containers"][0]["args"]
+    (spread,) = elected["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"] == elected["selector"]["matchLabels"]
+    assert (alone["replicas"], alone["strategy"]) == (1, {"type": "Recreate"})
+    assert not any("lease" in argument for argument in alone["template"]["spec"]["containers"][0]["args"])
+    with pytest.raises(helm.HelmError, match=r"replicas: more than one needs leaderElection\.enabled"):
+        render({"replicas": 2, "leaderElection": {"enabled": False}})
+
+
+def test_the_operators_network_lets_through_what_it_needs() -> None:
+    policy = only(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
+    ports = {(port["port"], port.get("protocol")) for rule in policy["egress"] for port in rule["ports"]}
+    assert ports == {(53, "UDP"), (53, "TCP"), (443, "TCP"), (6443, "TCP"), (REPORT_PORT, "TCP")}
+    assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+    progress = policy["egress"][-1]["to"][0]["podSelector"]["matchLabels"]
+    assert progress.items() <= naming.labels(KINDS["GRPORun"], "demo", naming.ROLE_WORK).items()
+
+
+def test_monitors_find_the_operators_metrics() -> None:
+    values = {"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True, "labels": {"a": "b"}}}}
+    objects = render(values)
+    pod = only(objects, "Deployment")["spec"]["template"]
+    for kind, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
+        monitor = only(objects, kind)
+        assert monitor["spec"][endpoints] == [{"port": "http", "path": "/metrics", "interval": "30s"}]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert only(objects, "PodMonitor")["metadata"]["labels"]["a"] == "b"
+    service = only(objects, "Service")
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert (
+        only(objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+        <= service["metadata"]["labels"].items()
+    )
 
 
 @pytest.mark.parametrize(
@@ -272,7 +354,14 @@ def test_the_operators_pod_is_locked_down() -> None:
     [
         pytest.param(
             {},
-            {"namespace": (), "health_port": 8080, "scan": True, "log_format": "json", "pod_access": None},
+            {
+                "namespace": (),
+                "health_port": 8080,
+                "lease": f"{NAMESPACE}/{RELEASE}",
+                "scan": True,
+                "log_format": "json",
+                "pod_access": None,
+            },
             id="default",
         ),
         pytest.param(
@@ -280,6 +369,7 @@ def test_the_operators_pod_is_locked_down() -> None:
             {
                 "namespace": ("team-a", "123"),
                 "health_port": 9090,
+                "lease": f"{NAMESPACE}/reasoner-team-a",
                 "scan": False,
                 "log_format": "text",
                 "pod_access": "direct",
@@ -346,7 +436,7 @@ def test_a_change_of_settings_restarts_the_operator_and_nothing_else_does() -> N
 def test_the_charts_crds_are_the_contracts() -> None:
     contract = {path.name: path.read_text() for path in (ROOT / "crds").glob("*.yaml")}
     copied = {path.name: path.read_text() for path in (CHART / "files/crds").glob("*.yaml")}
-    assert sorted(contract) == sorted(f"{plural}.reasoner.dev.yaml" for plural in KINDS)
+    assert sorted(contract) == sorted(f"{plural}.reasoner.dev.yaml" for plural in PLURALS)
     assert copied == contract
 
 
@@ -367,10 +457,39 @@ def test_crds_can_be_left_to_others() -> None:
 
 def test_each_value_is_tested_and_documented() -> None:
     defaults = sorted(leaves(yaml.safe_load((CHART / "values.yaml").read_text()), WHOLE))
-    handed_on = WHOLE | {key for key in defaults if "." not in key} | {"serviceAccount.annotations"}
+    handed_on = WHOLE | {key for key in defaults if "." not in key} | HANDED_ON
     assert sorted(leaves(ALL_VALUES, frozenset(handed_on))) == defaults
-    readme = (CHART / "README.md").read_text()
-    assert sorted(re.findall(r"^\| `([\w.]+)` \|", readme, re.MULTILINE)) == defaults
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (.+) \|$", (CHART / "README.md").read_text(), re.MULTILINE)
+    assert sorted(path for path, _, _ in rows) == defaults
+    for path, default, description in rows:
+        value, comment = documented_value(path)
+        assert default == ("see `values.yaml`" if path in WHOLE else f"`{shown(value)}`"), path
+        assert comment.startswith(description), path
+
+
+def documented_value(path: str) -> tuple[Any, str]:
+    """A value's default, and what values.yaml says above it."""
+    text = (CHART / "values.yaml").read_text()
+    value = yaml.safe_load(text)
+    comment: list[str] = []
+    found: list[str] = []
+    for line in text.splitlines():
+        if match := re.match(r"( *)(\w+):", line):
+            found[len(match[1]) // 2 :] = [match[2]]
+            if ".".join(found) == path:
+                break
+            comment = []
+        elif line.lstrip().startswith("#"):
+            comment.append(line.lstrip(" #"))
+        else:
+            comment = []
+    for key in path.split("."):
+        value = value[key]
+    return value, " ".join(comment)
+
+
+def shown(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)
 
 
 def test_the_chart_carries_the_projects_version() -> None:
@@ -415,3 +534,5 @@ def test_the_notes_say_what_to_do_next() -> None:
     assert "kubectl apply -f crds/samples/" in notes({})
     assert "kubectl -n team-a get reasoner" in notes({"watchNamespaces": ["team-a"]})
     assert "kubectl apply --server-side -f crds/" in notes({"crds": {"install": False}})
+    assert "helm uninstall` stops the operator and keeps the CRDs" in notes({})
+    assert "helm uninstall` removes the CRDs" in notes({"crds": {"keep": False}})

@@ -150,4 +150,4 @@ async def test_a_key_that_succeeds_at_last_leaves_nothing_behind(monkeypatch: py
         await second.wait()
         queue.add(B)
         await third.wait()
-        assert (queue._failures, queue._timers, queue._queued, queue._again) == ({}, {}, set(), set())
+        assert (queue._failures, queue._timers, queue._queued, queue._again) == ({}, {}, {}, set())

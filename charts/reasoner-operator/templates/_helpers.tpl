@@ -63,6 +63,11 @@ resyncSeconds: {{ .Values.resyncSeconds | toJson }}
 progressSeconds: {{ .Values.progressSeconds | toJson }}
 {{- end }}
 
+{{- /* Where running pods tell their progress; reasoner_api.task.REPORT_PORT. */}}
+{{- define "reasoner-operator.reportPort" -}}
+9464
+{{- end }}
+
 {{- /* What the operator may do where it serves custom resources. It reads no Secret and enters no pod. */}}
 {{- define "reasoner-operator.rules" -}}
 - apiGroups: [reasoner.dev]
