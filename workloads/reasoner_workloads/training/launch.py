@@ -17,11 +17,11 @@ from typing import Any
 from reasoner_api.report import RunReport
 from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, EXIT_TERMINATED, Topology
 from reasoner_workloads.common.progress import Word
-from reasoner_workloads.common.run import EXIT_ERROR
+from reasoner_workloads.common.run import EXIT_ERROR, WorkloadError
+from reasoner_workloads.training import rendezvous
 
 #: Folder that a node's ranks share; set for them by `torchrun`.
 WORKDIR = "REASONER_WORKDIR"
-DEFAULT_PORT = "29500"
 
 
 def is_rank() -> bool:
@@ -38,16 +38,25 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
     """Run this node's ranks to their end and return the pod's exit code: 2 where a rank found the configuration
     bad, 3 where they paused, 143 for SIGTERM, 1 for all else. Leaves the report of the rank that knows why."""
     word = Word.from_env(os.environ)
+    # Until there are ranks to tell, SIGTERM ends the wait for the first pod: a container's first process is not ended
+    # by signals that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    try:
+        command = _command(topology)
+    except WorkloadError as error:
+        print(error, file=sys.stderr)
+        _leave(word, RunReport(state="Failed", reason=error.reason, message=str(error)))
+        return error.exit_code
     with tempfile.TemporaryDirectory(prefix="reasoner-ranks-") as folder:
         shared = Path(folder)
         environment = {**os.environ, WORKDIR: folder}
-        child = subprocess.Popen([*_command(topology), "-m", module, *argv], env=environment)
+        child = subprocess.Popen([*command, "-m", module, *argv], env=environment)
         asked = _forward_sigterm(child, shared)
         code = child.wait()
         reports = [RunReport.model_validate_json(path.read_bytes()) for path in sorted(shared.glob("report-*.json"))]
         codes = [int(json.loads(path.read_text())) for path in shared.glob("exit-*.json")]
-        if word.termination_log is not None and reports:
-            word.termination_log.write_text(_telling(reports).termination_message(), encoding="utf-8")
+        if reports:
+            _leave(word, _telling(reports))
     return _exit_code(code, codes, bool(asked))
 
 
@@ -72,17 +81,24 @@ def workdir() -> Path:
     return Path(os.environ[WORKDIR])
 
 
+def _leave(word: Word, report: RunReport) -> None:
+    """Leave the pod's last word, where this is a pod."""
+    if word.termination_log is not None:
+        word.termination_log.write_text(report.termination_message(), encoding="utf-8")
+
+
 def _command(topology: Topology) -> list[str]:
     # Full option names: torchrun takes abbreviations for its own even behind the module's name.
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={topology.processes_per_node}"]
     if topology.nodes == 1:
         return [*command, "--standalone"]
+    place = rendezvous.Place.from_env(os.environ)
     return [
         *command,
         f"--nnodes={topology.nodes}",
-        f"--node-rank={os.environ.get('NODE_RANK', os.environ.get('JOB_COMPLETION_INDEX', '0'))}",
-        f"--master-addr={os.environ['MASTER_ADDR']}",
-        f"--master-port={os.environ.get('MASTER_PORT', DEFAULT_PORT)}",
+        f"--node-rank={place.node_rank}",
+        f"--master-addr={rendezvous.master_address(place, os.environ.get('POD_IP', ''))}",
+        f"--master-port={place.port}",
     ]
 
 

@@ -1,0 +1,99 @@
+"""Where the pods of one training meet."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from reasoner_api.report import RunReport
+from reasoner_api.task import Topology
+from reasoner_workloads.common.run import WorkloadError
+from reasoner_workloads.training import launch, rendezvous
+from reasoner_workloads.training.rendezvous import Place, master_address
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(("own", "address"), [("10.0.0.7", "10.0.0.7"), ("fd00::7", "[fd00::7]"), ("", "run-0.run")])
+def test_the_first_pod_takes_its_own_address_and_waits_for_nobody(own: str, address: str) -> None:
+    assert master_address(Place(0, "run-0.run", 29500), own) == address
+
+
+def test_the_others_wait_until_the_first_pod_accepts_connections(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rendezvous, "_PAUSE_SECONDS", 0.01)
+    port = free_port()
+    refused = threading.Event()
+    create_connection = socket.create_connection
+
+    def told(*given: object, **more: object) -> socket.socket:
+        try:
+            return create_connection(*given, **more)  # type: ignore[arg-type]
+        except OSError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(socket, "create_connection", told)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", port))
+
+        def listen() -> None:
+            refused.wait()
+            server.listen()
+
+        threading.Thread(target=listen).start()
+        assert master_address(Place(1, "localhost", port), "10.0.0.8", wait=20) == "127.0.0.1"
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"waiting for the first pod, localhost:{port}, since 0 s: connection refused",
+        f"the first pod answers at 127.0.0.1:{port}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "why"), [("localhost", "connection refused"), ("nowhere.invalid", "its name is not known")]
+)
+def test_a_first_pod_that_does_not_come_is_named_with_what_is_in_the_way(host: str, why: str) -> None:
+    with pytest.raises(WorkloadError, match=why) as caught:
+        master_address(Place(1, host, free_port()), "", wait=0)
+    assert caught.value.reason == "NoRendezvous"
+    assert "NetworkPolicy" in str(caught.value)
+
+
+def test_the_pod_says_so_in_its_termination_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous.master_address, "__defaults__", (0,))
+    for name, value in {
+        "NODE_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()),
+        "TERMINATION_MESSAGE_PATH": str(tmp_path / "word.json"),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    assert launch.torchrun("never_run", [], Topology(nodes=2)) == 1
+    report = RunReport.model_validate_json((tmp_path / "word.json").read_bytes())
+    assert (report.state, report.reason) == ("Failed", "NoRendezvous")
+
+
+WAITING = """
+from reasoner_api.task import Topology
+from reasoner_workloads.training import launch
+raise SystemExit(launch.torchrun("never_run", [], Topology(nodes=2)))
+"""
+
+
+def test_sigterm_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NODE_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}.items():
+        monkeypatch.setenv(name, value)
+    with subprocess.Popen([sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True) as pod:
+        assert pod.stdout is not None
+        assert "waiting for the first pod" in pod.stdout.readline()
+        pod.terminate()
+        assert pod.wait(20) == 143
