@@ -13,7 +13,7 @@ import os
 import shutil
 import uuid
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -37,7 +37,7 @@ from reasoner_local.network import Subnet
 from reasoner_local.node.agent import Node
 from reasoner_local.node.context import Capacity, NodeFacts, Tools
 from reasoner_local.node.logs import NodeLogs
-from reasoner_local.node.process import kill_marked
+from reasoner_local.node.process import can_set_apart, kill_marked
 from reasoner_local.state import TOKEN, ClusterState, Part, StateDir
 from reasoner_local.supervisor import Child, Supervised
 
@@ -131,11 +131,12 @@ class LocalCluster:
         self.url = await self._serve(server)
         client = await self._stack.enter_async_context(Client(self.url, TOKEN))
         http = await self._stack.enter_async_context(aiohttp.ClientSession())
-        facts = self._facts(subnet)
+        facts = await self._facts(subnet)
         hub = Hub(client)
-        node = Node(facts, Tools(hub, Recorder(client, "kubelet"), http))
+        hosts = Hosts(hub, facts.hosts_file)
+        node = Node(facts, Tools(hub, hosts, Recorder(client, "kubelet"), http))
         server.logs = NodeLogs(node)
-        await self._control(hub, node, subnet)
+        await self._control(hub, node, hosts)
         self.state.write_kubeconfig(self.url)
         if self._infra:
             await self._serve_infrastructure(client, facts)
@@ -169,9 +170,9 @@ class LocalCluster:
         self._told.url = url
         return url
 
-    def _facts(self, subnet: Subnet) -> NodeFacts:
+    async def _facts(self, subnet: Subnet) -> NodeFacts:
         options = self._options
-        return NodeFacts(
+        facts = NodeFacts(
             name=NODE,
             mark=self._told.mark,
             state_dir=self.state.path,
@@ -181,17 +182,21 @@ class LocalCluster:
             labels=options.node_labels,
             restart_backoff=options.restart_backoff,
         )
+        if await can_set_apart(self.state.path, facts.base_env()):
+            return replace(facts, own_hosts=True)
+        log.warning("no namespaces are permitted here: in pods, the cluster's names resolve in Python programs alone")
+        return facts
 
-    async def _control(self, hub: Hub, node: Node, subnet: Subnet) -> None:
+    async def _control(self, hub: Hub, node: Node, hosts: Hosts) -> None:
         """Start controllers and node. The node ends last, when nobody replaces its pods any more."""
         controllers: list[Controller] = [
             Scheduler(hub, NODE),
             JobController(hub, self._options.job_backoff),
             DeploymentController(hub),
             ReplicaSetController(hub),
-            ServiceController(hub, subnet),
+            ServiceController(hub, node.facts.subnet),
             Proxy(hub),
-            Hosts(hub, node.facts.hosts_file),
+            hosts,
         ]
         self._following = asyncio.create_task(hub.run(), name="informers")
         self._stack.push_async_callback(self._unfollow)

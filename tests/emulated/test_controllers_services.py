@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from reasoner_local.client import DEPLOYMENTS, ENDPOINTS, NODES, PODS, REPLICASETS, SERVICES, SLICES, Obj
 from reasoner_local.cluster import Options
 from reasoner_local.node.context import Capacity
+from reasoner_local.node.process import can_set_apart
 from support.local import World, condition, count, eventually, phase, python, shell, true, world
 
 #: Answers with its own name, once it is allowed to.
@@ -142,6 +144,10 @@ async def test_service_forwards_to_ready_pods_in_turn(local: World) -> None:
     assert {address["ip"] for address in endpoints["subsets"][0]["addresses"]} == ips
 
 
+#: The shorter forms of a pod's name in its own namespace.
+ALIASES = ["first.group", "first.group.default", "first.group.default.svc"]
+
+
 async def test_names_resolve_in_pods(local: World) -> None:
     spec = {"selector": {"app": "web"}, "ports": [{"port": 8080, "targetPort": "http"}]}
     await local.make(SERVICES, "web", spec=spec)
@@ -174,6 +180,29 @@ time.sleep(1)
         lines = (await local.log(pod["metadata"]["name"])).splitlines()
         assert lines[:4] == [web["metadata"]["name"]] * 4
         assert lines[4:] == [str(ips), f"{host} {pod['status']['podIP']} ", "127.0.0.1"]
+
+
+async def test_names_resolve_in_programs_other_than_python_where_namespaces_are_permitted(
+    local: World, tmp_path: Path
+) -> None:
+    permitted = await can_set_apart(tmp_path, {"PATH": os.environ["PATH"]})
+    spec = {"selector": {"app": "web"}, "ports": [{"port": 8080, "targetPort": "http"}]}
+    web = await local.make(SERVICES, "web", spec=spec)
+    await local.make(SERVICES, "group", spec={"clusterIP": "None", "selector": {"app": "late"}})
+    known = "hostname; getent hosts web web.default $(hostname) | cut -d' ' -f1"
+    script = f"{known}; until getent hosts first.group; do sleep 0.05; done" if permitted else known
+    await local.pod("asking", shell(script))
+    await local.until(PODS, "asking", lambda pod: phase(pod) == "Running")
+    spec = {"hostname": "first", "subdomain": "group", "terminationGracePeriodSeconds": 0}
+    spec |= {"containers": [shell("sleep 60")]}
+    await local.make(PODS, "late", metadata={"labels": {"app": "late"}}, spec=spec)
+    asking, late = await local.ended("asking"), await local.client.get(PODS, "default", "late")
+    lines = (await local.log("asking")).splitlines()
+    if permitted:
+        address = (await local.client.get(SERVICES, "default", web["metadata"]["name"]))["spec"]["clusterIP"]
+        assert lines[:4] == ["asking", address, address, asking["status"]["podIP"]]
+        assert lines[4].split() == [late["status"]["podIP"], "first.group.default.svc.cluster.local", *ALIASES]
+    assert phase(asking) == "Succeeded" or not permitted
 
 
 async def group(local: World) -> list[Obj]:

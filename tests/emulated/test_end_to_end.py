@@ -189,3 +189,31 @@ async def _verify(world: World, uri: str) -> None:
     environment = seed.environment(world.cluster.environment())
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
     assert await process.wait() == 0, uri
+
+
+@pytest.mark.timeout(600)
+async def test_trainings_of_two_pods_each_form_their_process_groups_and_succeed(world: World, root: Path) -> None:
+    # After one another: the pods of the embedded cluster share the machine's ports, and torch listens on all addresses.
+    for manifest in _on_two_pods(samples(root)):
+        kind = RESOURCES[manifest["kind"]]
+        await world.client.apply(kind, manifest)
+
+        async def succeeded(manifest: Obj = manifest) -> bool:
+            status = (await _find(world, manifest)).get("status", {})
+            assert status.get("phase") not in ("Failed", "Waiting"), status
+            return bool(status.get("phase") == "Succeeded")
+
+        await eventually(succeeded, LIMIT)
+        jobs = [job for job in (await world.client.list(JOBS))[0] if manifest["metadata"]["name"] in str(job)]
+        assert [job["status"].get("succeeded") for job in jobs] == [2]
+        assert [job["status"].get("failed", 0) for job in jobs] == [0], "a pod had to be made again"
+        await world.client.delete(kind, await _find(world, manifest))
+
+
+def _on_two_pods(manifests: list[Obj]) -> Iterator[Obj]:
+    """The two trainings, each by two pods and apart from the other: nothing is served."""
+    changes = {"VerifierTraining": {"serving": {"enabled": False}}, "GRPORun": {"verifier": {"rules": {}}}}
+    for manifest in manifests:
+        if change := changes.get(manifest["kind"]):
+            compute = {**manifest["spec"]["compute"], "nodes": 2}
+            yield {**manifest, "spec": {**manifest["spec"], **change, "compute": compute}}

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from reasoner_local import quantity
-from reasoner_local.dns.hosts import SHIM, search
+from reasoner_local.dns.hosts import SHIM
+from reasoner_local.dns.hosts_file import HostsFile, Owner, revised, search
 from reasoner_local.node.context import PathMap
 from reasoner_local.node.environment import expand
 from reasoner_local.node.status import Report, phase
@@ -96,7 +97,7 @@ def run(code: str, folder: Path, **env: str) -> str:
     """A Python program's output, under the shim."""
     hosts = folder / "hosts.json"
     hosts.write_text(json.dumps({"web.default.svc.cluster.local": ["127.9.128.1"]}))
-    known = {"REASONER_DNS_HOSTS": str(hosts), "REASONER_DNS_SEARCH": search("default"), "HOSTNAME": "me"}
+    known = {"REASONER_DNS_HOSTS": str(hosts), "REASONER_DNS_SEARCH": " ".join(search("default")), "HOSTNAME": "me"}
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(SHIM),
@@ -143,3 +144,43 @@ def test_shim_runs_the_sitecustomize_that_it_stands_before(tmp_path: Path) -> No
     (tmp_path / "sitecustomize.py").write_text("print('the other one')")
     shown = run("import socket; print(socket.gethostbyname('web'))", tmp_path, PYTHONPATH=f"{SHIM}:{tmp_path}")
     assert shown == "the other one\n127.9.128.1\n"
+
+
+def test_a_pods_hosts_file_shortens_names_as_its_search_domains_do(tmp_path: Path) -> None:
+    file = HostsFile(tmp_path / "hosts", Owner("default", "me", "127.9.0.1"))
+    names = {"web.default.svc.cluster.local": ["127.9.128.1"], "db.other.svc.cluster.local": ["127.9.128.2"]}
+    file.show(names)
+    lines = file.path.read_text().splitlines()
+    assert lines[:3] == [
+        "127.9.0.1\tme",
+        "127.9.128.1\tweb.default.svc.cluster.local web web.default web.default.svc",
+        "127.9.128.2\tdb.other.svc.cluster.local db.other db.other.svc",
+    ]
+    assert any("localhost" in line for line in lines[3:]), "the machine's own lines"
+
+
+REVISIONS = {
+    "what stays keeps its place, what is gone is blanked, what is new comes last": (
+        ["one", "two", "three"], ["three", "four", "one"], ["one", "   ", "three", "four"],
+    ),
+    "what comes back comes last": (["one", "   "], ["two", "one"], ["one", "   ", "two"]),
+    "what is the same stays the same": (["one", "two"], ["two", "one"], ["one", "two"]),
+    "many blanks are left out": (["  "] * 200 + ["one", "two"], ["two", "three"], ["two", "three"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REVISIONS)
+def test_a_hosts_file_that_is_being_read(case: str) -> None:
+    before, wanted, after = REVISIONS[case]
+    assert revised(before, wanted) == after
+
+
+def test_a_hosts_file_is_changed_in_place_for_those_who_have_it_mounted(tmp_path: Path) -> None:
+    file = HostsFile(tmp_path / "hosts", Owner("default", "me", "127.9.0.1"))
+    file.show({})
+    with file.path.open() as mounted:
+        file.show({"web.default.svc.cluster.local": ["127.9.128.1"]})
+        assert "127.9.128.1\tweb.default.svc" in mounted.read()
+        file.show({})
+        mounted.seek(0)
+        assert "web" not in mounted.read()

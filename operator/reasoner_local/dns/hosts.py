@@ -1,5 +1,5 @@
-"""Writes the names of Services and of pods behind headless Services to the file that the pods' shim reads.
-Started by `cluster`."""
+"""Keeps the names of Services and of pods behind headless Services where pods look them up: a file that Python's
+shim reads, and each pod's /etc/hosts. Started by `cluster`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,15 @@ from pathlib import Path
 from reasoner_local.client import SERVICES, SLICES
 from reasoner_local.controllers import endpoints
 from reasoner_local.controllers.base import Controller
+from reasoner_local.dns.hosts_file import DOMAIN, HostsFile
 from reasoner_local.informer import Hub, Key
 
 #: Folder to put on the PYTHONPATH of pods.
 SHIM = Path(__file__).parent / "shim"
-DOMAIN = "svc.cluster.local"
-
-
-def search(namespace: str) -> str:
-    """The search domains of a pod in that namespace."""
-    return f"{namespace}.{DOMAIN} {DOMAIN} cluster.local"
 
 
 class Hosts(Controller):
-    """Keeps the hosts file current."""
+    """Keeps the files current."""
 
     component = "dns"
 
@@ -31,12 +26,25 @@ class Hosts(Controller):
         super().__init__(hub)
         self._file = file
         self._written = ""
+        self._pods: dict[str, HostsFile] = {}
         self.services = self.follow(SERVICES, lambda _: (("", "hosts"),))
         self.slices = self.follow(SLICES, lambda _: (("", "hosts"),))
 
+    def attach(self, uid: str, file: HostsFile) -> None:
+        """Write a pod's file, and keep it current from now on."""
+        self._pods[uid] = file
+        file.show(self._names())
+
+    def detach(self, uid: str) -> None:
+        """Leave a pod's file alone."""
+        self._pods.pop(uid, None)
+
     async def reconcile(self, key: Key) -> float | None:
-        """Write the file anew if a name changed."""
-        text = json.dumps(self._names(), indent=1, sort_keys=True)
+        """Write the files anew if a name changed."""
+        names = self._names()
+        for file in self._pods.values():
+            file.show(names)
+        text = json.dumps(names, indent=1, sort_keys=True)
         if text != self._written:
             draft = self._file.with_suffix(".new")
             draft.write_text(text)

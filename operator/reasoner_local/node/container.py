@@ -105,7 +105,7 @@ class Container:
             argv = environment.command(self._context, self.spec, env)
             folder = self._folder()
             folder.mkdir(parents=True, exist_ok=True)
-            return Launch(argv, env, str(folder), str(self.log))
+            return self._context.launch(argv, env, folder, self.log)
         return None
 
     def _folder(self) -> Path:
@@ -172,7 +172,7 @@ class Container:
         if hook := (self.spec.get("lifecycle") or {}).get("preStop"):
             try:
                 env = await environment.environment(self._context, self.spec)
-                launch = Launch([], env, str(self._folder()), str(self.log))
+                launch = self._context.launch([], env, self._folder(), self.log)
                 async with asyncio.timeout(grace):
                     await probes.act(probes.Target(self._context, self.spec, launch), hook)
             except (probes.Failed, NotReady, TimeoutError) as error:

@@ -10,11 +10,12 @@ from pathlib import Path
 import aiohttp
 
 from reasoner_local.client import Obj
-from reasoner_local.dns import hosts
+from reasoner_local.dns.hosts import SHIM, Hosts
+from reasoner_local.dns.hosts_file import search
 from reasoner_local.events import Recorder
 from reasoner_local.informer import Hub
 from reasoner_local.network import Subnet
-from reasoner_local.node.process import MARK
+from reasoner_local.node.process import MARK, Launch
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,6 +46,8 @@ class NodeFacts:
     labels: dict[str, str] = field(default_factory=dict)
     #: Seconds before the second restart of a failing container; doubles from there.
     restart_backoff: float = 10.0
+    #: Whether pods have an /etc/hosts of their own; else names resolve in their Python programs alone.
+    own_hosts: bool = False
 
     @property
     def logs(self) -> Path:
@@ -61,9 +64,9 @@ class NodeFacts:
         return {
             "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
             "LANG": "C.UTF-8",
-            "PYTHONPATH": str(hosts.SHIM),
+            "PYTHONPATH": str(SHIM),
             "REASONER_DNS_HOSTS": str(self.hosts_file),
-            "REASONER_DNS_SEARCH": hosts.search("default"),
+            "REASONER_DNS_SEARCH": " ".join(search("default")),
             MARK: self.mark,
         }
 
@@ -73,6 +76,7 @@ class Tools:
     """What the node works with."""
 
     hub: Hub
+    hosts: Hosts
     events: Recorder
     http: aiohttp.ClientSession
 
@@ -120,6 +124,16 @@ class PodContext:
             claim = str(spec["persistentVolumeClaim"]["claimName"])
             return self.facts.state_dir / "volumes" / self.namespace / claim
         return self.folder / "volumes" / name
+
+    @property
+    def hosts_file(self) -> Path:
+        """Real location of the pod's /etc/hosts."""
+        return self.folder / "hosts"
+
+    def launch(self, argv: list[str], env: dict[str, str], folder: Path, log: Path) -> Launch:
+        """A program of one of the pod's containers."""
+        hosts = str(self.hosts_file) if self.facts.own_hosts else ""
+        return Launch(argv, env, str(folder), str(log), hosts, self.hostname)
 
     def termination_file(self, container: str) -> Path:
         """Real location of a container's termination message."""

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from reasoner_local import quantity
 from reasoner_local.client import CONFIGMAPS, SECRETS, SERVICES, Obj, Resource
-from reasoner_local.dns import hosts
+from reasoner_local.dns import hosts_file
 from reasoner_local.node.context import NotReady, PodContext
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([-._a-zA-Z][-._a-zA-Z0-9]*)\))")
@@ -124,7 +124,7 @@ async def environment(context: PodContext, container: Obj) -> dict[str, str]:
     paths, base = context.paths(container), context.facts.base_env()
     env = {
         **base,
-        "REASONER_DNS_SEARCH": hosts.search(context.namespace),
+        "REASONER_DNS_SEARCH": " ".join(hosts_file.search(context.namespace)),
         "REASONER_DNS_SELF": context.ip,
         "HOME": str(context.home),
         "TMPDIR": str(context.folder / "tmp"),

@@ -8,6 +8,7 @@ import shutil
 
 from reasoner_local import conditions
 from reasoner_local.client import PODS, ApiError, Obj, now, seconds_since
+from reasoner_local.dns.hosts_file import HostsFile, Owner
 from reasoner_local.informer import key_of
 from reasoner_local.node import status, volumes
 from reasoner_local.node.container import Container
@@ -22,6 +23,7 @@ class PodWorker:
 
     def __init__(self, context: PodContext) -> None:
         self.context = context
+        self._uid = str(context.pod["metadata"]["uid"])
         self._policy = str(context.pod["spec"].get("restartPolicy", "Always"))
         init_policy = "Never" if self._policy == "Never" else "OnFailure"
         spec = context.pod["spec"]
@@ -64,9 +66,16 @@ class PodWorker:
                 await self.context.tools.events.warning(self.context.pod, "FailedMount", str(missing))
                 await self._pause(_LOOK_AGAIN)
                 continue
+            self._announce_names()
             self._laid_out = True
             await self.report()
             return
+
+    def _announce_names(self) -> None:
+        """Have the pod's /etc/hosts written, and kept current until `clean_up`."""
+        context = self.context
+        owner = Owner(context.namespace, context.hostname, context.ip)
+        context.tools.hosts.attach(self._uid, HostsFile(context.hosts_file, owner))
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -121,7 +130,7 @@ class PodWorker:
         """Write the pod's status, if it changed; one writer at a time, so that the latest stands."""
         async with self._writing:
             pod = self.context.tools.hub.of(PODS).get(key_of(self.context.pod))
-            if pod is None or pod["metadata"]["uid"] != self.context.pod["metadata"]["uid"]:
+            if pod is None or pod["metadata"]["uid"] != self._uid:
                 return
             fresh = self._status(pod)
             held = pod.get("status") or {}
@@ -157,4 +166,5 @@ class PodWorker:
 
     def clean_up(self) -> None:
         """Remove the pod's folder; its logs stay."""
+        self.context.tools.hosts.detach(self._uid)
         shutil.rmtree(self.context.folder, ignore_errors=True)

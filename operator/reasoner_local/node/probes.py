@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -58,7 +58,7 @@ async def _exec(target: Target, words: list[str]) -> None:
     output.unlink(missing_ok=True)
     argv = [paths.rewrite(word) for word in words]
     try:
-        process = await Process.start(Launch(argv, target.launch.env, target.launch.cwd, str(output)))
+        process = await Process.start(replace(target.launch, argv=argv, log=str(output)))
     except StartError as error:
         raise Failed(str(error)) from error
     try:

@@ -24,6 +24,9 @@ class Launch:
     env: dict[str, str]
     cwd: str
     log: str
+    #: File that it sees as /etc/hosts, and its host name; the machine's own where it is empty.
+    hosts: str = ""
+    hostname: str = ""
 
 
 class StartError(Exception):
@@ -97,6 +100,20 @@ class Process:
         except TimeoutError:
             self.kill()
             return await self.wait()
+
+
+async def can_set_apart(folder: Path, base_env: dict[str, str]) -> bool:
+    """Whether this machine lets programs have an /etc/hosts of their own: containers and some distributions do not
+    permit the namespaces that it takes."""
+    hosts = folder / "hosts.probe"
+    hosts.touch()
+    try:
+        process = await Process.start(Launch(["true"], base_env, "/", os.devnull, str(hosts), "probe"))
+    except StartError:
+        return False
+    finally:
+        hosts.unlink()
+    return await process.wait() == 0
 
 
 def _explain(program: str, answer: dict[str, str | int]) -> str:

@@ -1,9 +1,10 @@
 """Starts one program and sees to it that nothing of it outlives its end or its parent's. Run by `process` as
 `python -I -S reaper.py`; imports the standard library alone, so that it starts in a few milliseconds.
 
-It reads a JSON line from its standard input, `{"argv", "env", "cwd", "log"}`, answers `{"pid"}` or `{"error"}`,
-and at the end `{"exit"}` (128 + the signal's number, for one that was killed). Further lines are orders: `TERM`
-goes to the program, `KILL` to everything. The end of its standard input means that its parent is gone.
+It reads a JSON line from its standard input, `{"argv", "env", "cwd", "log", "hosts", "hostname"}`, answers `{"pid"}`
+or `{"error"}`, and at the end `{"exit"}` (128 + the signal's number, for one that was killed). Further lines are
+orders: `TERM` goes to the program, `KILL` to everything. The end of its standard input means that its parent is gone.
+Where `hosts` names a file, the program sees it as /etc/hosts and has the host name `hostname`.
 
 As subreaper it becomes the parent of every orphan below it, so whatever the program leaves behind dies with it,
 as in a container."""
@@ -20,12 +21,20 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWUSER = 0x00020000, 0x04000000, 0x10000000
+_MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+def _call(name: str, *given: object) -> None:
+    """Call a function of the C library; raises OSError where it fails."""
+    if getattr(_LIBC, name)(*given) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
 def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
+    _call("prctl", option, value, 0, 0, 0)
 
 
 def _say(**words: object) -> None:
@@ -36,9 +45,28 @@ def _say(**words: object) -> None:
         return
 
 
+def _set_apart(hosts: str, hostname: str) -> None:
+    """Give this process /etc/hosts and a host name of its own, by namespaces: a user's too where it must be, in which
+    it stays the user that it is."""
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        _call("unshare", _CLONE_NEWNS | _CLONE_NEWUTS)
+    except PermissionError:
+        _call("unshare", _CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWUTS)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            Path(f"/proc/self/{name}").write_text(text)
+    # What is mounted on the machine later shows here, what is mounted here does not show there.
+    _call("mount", None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_SLAVE), None)
+    _call("mount", os.fsencode(hosts), b"/etc/hosts", None, ctypes.c_ulong(_MS_BIND), None)
+    _call("sethostname", hostname.encode(), ctypes.c_size_t(len(hostname.encode())))
+
+
 def _become(launch: dict[str, Any]) -> None:
     """In the child: turn into the program. Returns only by exception."""
     os.setsid()
+    if launch["hosts"]:
+        _set_apart(launch["hosts"], launch["hostname"])
+    # After the namespaces, whose change of credentials would undo it.
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
