@@ -7,13 +7,27 @@ import shutil
 import signal
 from pathlib import Path
 
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from reasoner_api.common import VerifierPrompt
 from reasoner_api.report import RunReport
 from reasoner_workloads.common.artifact import verify
+from reasoner_workloads.verifier.prompt import ask
 from support.stand_ins import Pod, verifier_task
 
 
 def model_of(report: RunReport) -> Path:
     return Path(report.artifacts["model"].uri.removeprefix("file://"))
+
+
+def decodes_as_measured(folder: Path) -> bool:
+    """Whether plain transformers loads the model, and decodes it greedily without being told."""
+    loaded = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompt = tokenizer(ask(VerifierPrompt(), "What is 1 + 1?", "2", "two"), return_tensors="pt")
+    said = loaded.generate(**prompt, max_new_tokens=8)
+    greedy = loaded.generate(**prompt, max_new_tokens=8, do_sample=False, repetition_penalty=1.0)
+    return loaded.generation_config.max_new_tokens == 2048 and said.tolist() == greedy.tolist()
 
 
 def test_trained_measured_published_and_not_done_twice(seeds: Path, tmp_path: Path) -> None:
@@ -29,6 +43,9 @@ def test_trained_measured_published_and_not_done_twice(seeds: Path, tmp_path: Pa
     names = {path.name for path in model.iterdir()}
     assert {"model.safetensors", "tokenizer.json", "config.json", "generation_config.json", "README.md"} <= names
     assert "training_args.bin" not in names
+    assert len(json.loads((model / "evaluation.json").read_text())["paperExamples"]) == 3
+    assert "<h2>Training loss</h2>" in (model / "report.html").read_text()
+    assert decodes_as_measured(model)
     assert json.loads((model / "verifier.json").read_text())["passMarker"] == "Final Decision: Yes"
     manifest = verify(report.artifacts["model"].uri, digest=report.artifacts["model"].digest)
     assert set(manifest.inputs) == {"dataset", "base_model"}

@@ -41,6 +41,12 @@ def device_arguments() -> dict[str, Any]:
     import torch
 
     on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        # accelerate calls the CPU of several processes `cpu:0`, and torch.load knows no such place: without this a
+        # checkpoint of several processes cannot be resumed from.
+        torch.serialization.register_package(
+            5, lambda _: None, lambda storage, place: storage if place == "cpu:0" else None
+        )
     return {"use_cpu": not on_gpu, "dataloader_pin_memory": on_gpu}
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.training.inputs import Fetched
@@ -33,6 +39,14 @@ def merge(base: Fetched, adapters: Path, folder: Path) -> None:
     merged = PeftModel.from_pretrained(plain, str(adapters)).merge_and_unload()  # type: ignore[operator]
     merged.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def decode_greedily(folder: Path, most_tokens: int) -> None:
+    """Have servers that read the folder's generation config decode it as it was measured, whatever the base model's
+    own asked for: vLLM takes its defaults from there, a repetition penalty as well."""
+    saved = GenerationConfig.from_pretrained(folder)
+    ends = {name: getattr(saved, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    GenerationConfig(do_sample=False, max_new_tokens=most_tokens, **ends).save_pretrained(folder)
 
 
 def save(trainer: Any, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a verifier's verdicts on held-out rows amount to, beside those of rules alone. Called by `train` and `account`;
+"""What a verifier's verdicts on held-out rows amount to, beside those of rules alone. Called by `train` and `report`;
 pure."""
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Judged:
         return self.rules == self.row.verdict
 
     def wire(self) -> dict[str, Any]:
-        """As a line of `predictions.jsonl`."""
+        """As `evaluation.json` lists it."""
         row = self.row
         return {
             "question": row.question,

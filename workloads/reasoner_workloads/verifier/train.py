@@ -22,13 +22,17 @@ from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_
 from reasoner_workloads.training.outcome import Made, publish_model
 from reasoner_workloads.training.world import World
 from reasoner_workloads.verifier import data, evaluate, measure
+from reasoner_workloads.verifier.measure import Judged
 from reasoner_workloads.verifier.prompt import reply
+from reasoner_workloads.verifier.report import Findings, make_report
 from reasoner_workloads.verifier.split import split
 
 #: The part of the run's progress that is training; measuring and publishing are the rest.
 TRAINED = 0.95
 KEPT_CHECKPOINTS = 2
 LOG_EVERY = 10
+#: Tokens of a verdict at most, as the paper decodes.
+MOST_TOKENS = 2048
 
 
 def train_verifier(this: Run[VerifierTask]) -> None:
@@ -68,19 +72,30 @@ class _Training:
         )
         stop = listen(this)
         self._train(trainer, stop)
+        made = self._save(trainer, base)
+        if self.world.main:
+            judged, paper = self._judge(made, rows.held_out)
+            metrics = self._figures(judged, paper) | {"train_rows": float(len(rows.train))}
+            losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+            findings = Findings(this.task.name, base.identity, judged, paper, metrics, losses)
+            (made / "report.html").write_text(make_report(findings), encoding="utf-8")
+            publish_model(this, self._made(made, metrics, dataset, base))
+            this.reporter.advance(1.0, "published")
+        self.world.barrier()
+        trainer.accelerator.end_training()
+
+    def _save(self, trainer: SFTTrainer, base: Fetched) -> Path:
+        """The folder that the trained model lies in as a plain one, on the main process's machine."""
         made = self.folder / "model"
-        if work.training.lora is None:
+        if self.work.training.lora is None:
             model.save(trainer, made)
         else:
             model.save(trainer, self.folder / "adapters")
             if self.world.main:
                 model.merge(base, self.folder / "adapters", made)
         if self.world.main:
-            metrics = self._measure(made, rows.held_out) | {"train_rows": float(len(rows.train))}
-            publish_model(this, self._made(made, metrics, dataset, base))
-            this.reporter.advance(1.0, "published")
-        self.world.barrier()
-        trainer.accelerator.end_training()
+            model.decode_greedily(made, MOST_TOKENS)
+        return made
 
     def _examples(self, rows: list[data.Row]) -> Dataset:
         prompts = evaluate.questions(self.work.prompt, rows)
@@ -92,8 +107,9 @@ class _Training:
         watch = Watch(self.this, self.checkpoints, stop, names={"loss": "loss"}, span=(0.0, TRAINED))
         train(trainer, watch, step)
 
-    def _measure(self, folder: Path, rows: list[data.Row]) -> dict[str, float]:
-        """Figures of the model as it was saved, which is what will be served."""
+    def _judge(self, folder: Path, rows: list[data.Row]) -> tuple[list[Judged], list[Judged]]:
+        """What the model says of the rows held out and of the paper's examples: the model as it was saved, which is
+        what will be served."""
         fresh, tokenizer = model.load(Fetched(str(folder), "the trained model"), bf16=self.work.training.bf16)
         speaker = evaluate.Speaker(fresh.to(self.model.device), tokenizer, self.work.training.max_length)
 
@@ -102,7 +118,9 @@ class _Training:
 
         judged = evaluate.judge(speaker, self.work.prompt, rows, tell)
         # Apart: their prompts may be longer than anything the model was trained on.
-        paper = evaluate.judge(speaker, self.work.prompt, measure.PAPER_EXAMPLES, lambda _: None)
+        return judged, evaluate.judge(speaker, self.work.prompt, measure.PAPER_EXAMPLES, lambda _: None)
+
+    def _figures(self, judged: list[Judged], paper: list[Judged]) -> dict[str, float]:
         self.evaluation = {
             "confusion": measure.confusion(judged),
             "byAnswerType": measure.by(judged, lambda row: row.answer_type),
@@ -110,7 +128,8 @@ class _Training:
             "differences": [one.wire() for one in judged if not one.agrees or not one.rules_agree][:100],
             "paperExamples": [one.wire() for one in paper],
         }
-        return {**self.this.reporter.report.metrics, **measure.figures(judged)}
+        right = {"paper_examples_agreed": float(sum(one.agrees for one in paper))}
+        return {**self.this.reporter.report.metrics, **measure.figures(judged), **right}
 
     def _made(self, folder: Path, metrics: dict[str, float], dataset: Fetched, base: Fetched) -> Made:
         prompt = self.work.prompt
@@ -121,7 +140,8 @@ class _Training:
             title=f"Answer verifier {self.this.task.name}",
             notes="Says whether a student's short answer is equivalent to the ground truth. `verifier.json` holds "
             "the prompt template and the decision markers; decode at temperature 0. Agreement is with the "
-            "teacher's verdicts on questions that were held out of training; the baseline is math-verify.",
+            "teacher's verdicts on questions that were held out of training; the baseline is math-verify. "
+            "`report.html` shows where they differ, `evaluation.json` holds it as data.",
             more={
                 "verifier.json": {**prompt.wire(), "baseModel": base.identity, "dataset": dataset.identity},
                 "evaluation.json": self.evaluation,
