@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pyarrow as pa
 import pytest
 from tenacity import wait_none
 
@@ -315,6 +316,14 @@ SERVERS: dict[str, tuple[Wire, str]] = {
     "a deflate bomb": (response(bomb(zlib.MAX_WBITS), Content_Encoding="deflate"), "larger than"),
     "a bare deflate bomb": (response(bomb(-zlib.MAX_WBITS), Content_Encoding="deflate"), "larger than"),
     "a bomb in a bomb": (response(bomb(times=2), Content_Encoding="gzip, gzip"), "larger than"),
+    "a Brotli bomb, which was not asked for": (
+        response(pa.compress(bytes(30_000_000), "brotli", asbytes=True), Content_Encoding="br"),
+        "Content-Encoding 'br'",
+    ),
+    "a Zstandard bomb, which was not asked for": (
+        response(pa.compress(bytes(30_000_000), "zstd", asbytes=True), Content_Encoding="zstd"),
+        "Content-Encoding 'zstd'",
+    ),
     "codings without end": (response(PACKED, Content_Encoding=", ".join(["gzip"] * 50)), "Content-Encoding"),
     "a coding that was not asked for": (response(b"x", Content_Encoding="br"), "Content-Encoding 'br'"),
     "a coding that does not exist": (response(b"x", Content_Encoding="x-\xe9"), "Content-Encoding"),

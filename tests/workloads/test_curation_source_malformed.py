@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,24 @@ def test_a_malformed_row_of_a_table_is_a_counted_drop(tmp_path: Path, name: str,
     for drop, words in zip(drops, says, strict=True):
         assert drop.startswith(f"b-{name} row ")
         assert words in drop
+
+
+def test_a_packed_source_that_is_a_bomb_is_a_drop_and_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    with gzip.open(path, "wb", 9) as bomb:
+        bomb.write(b'{"question": "')
+        for _ in range(200):
+            bomb.write(bytes(1 << 20))
+        bomb.write(b'"}\n' + GOOD_LINE)
+    tracemalloc.start()
+    try:
+        drop, row = read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(drop, Record)
+    assert row == Row("good", "https://example.org/good", "Good?")
+    assert peak < 64 << 20
 
 
 def test_binary_text_in_parquet_is_text(tmp_path: Path) -> None:
