@@ -42,19 +42,19 @@ async def _models(_: web.Request) -> web.Response:
 
 async def _complete(request: web.Request) -> web.Response:
     try:
-        body: dict[str, Any] = await request.json()
-        prompt = "\n".join(str(message["content"]) for message in body["messages"] if message["role"] == "user")
-        text = reply(request.app[KNOWLEDGE], prompt, _schema_name(body), int(body.get("seed") or 0))
+        answer = completion(request.app[KNOWLEDGE], await request.json())
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         fault = {"message": f"bad request: {error!r}", "type": "invalid_request_error", "param": None, "code": None}
         return web.json_response({"error": fault}, status=400)
     await asyncio.sleep(request.app[LATENCY])
-    asked = sum(tokens(str(message["content"])) for message in body["messages"])
-    return web.json_response(_completion(text, asked))
+    return web.json_response(answer)
 
 
-def _completion(text: str, asked: int) -> dict[str, Any]:
-    written = tokens(text)
+def completion(knowledge: Knowledge, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request's body. Raises KeyError, TypeError or ValueError where that is none."""
+    prompt = "\n".join(str(message["content"]) for message in body["messages"] if message["role"] == "user")
+    text = reply(knowledge, prompt, _schema_name(body), int(body.get("seed") or 0))
+    asked, written = sum(tokens(str(message["content"])) for message in body["messages"]), tokens(text)
     message = {"role": "assistant", "content": text}
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",

@@ -40,6 +40,7 @@ def _curate(run: Run[CurationTask]) -> None:
         with Claims(run.store, _number(run.task)) as claims:
             run.reporter.update(message="reading the source")
             parts = split_source(run.task.work, run.store, claims)
+            run.reporter.update(message="")
             asyncio.run(Pod(run.task, run.store, claims, run.reporter).run(parts))
             if claims.take(["publish"]):
                 run.reporter.update(message="publishing")

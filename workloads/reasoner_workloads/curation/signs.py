@@ -45,8 +45,8 @@ _WALLS: tuple[tuple[Gate, re.Pattern[str]], ...] = (
         ),
     ),
 )
-#: Longest text that can be a wall in an answer's place.
-_WALL_LENGTH = 800
+#: Shortest and longest text that can be a wall in an answer's place.
+_SHORTEST_WALL, _WALL_LENGTH = 10, 800
 
 _CAPTCHAS = frozenset({"h-captcha", "g-recaptcha", "cf-turnstile", "captcha-challenge"})
 _WALL_CLASS = re.compile(r"(?:^|[-_])(?:pay|login|register|registration|reg)-?_?wall(?:$|[-_])|^paywall", re.IGNORECASE)
@@ -72,14 +72,14 @@ _ACCEPTED_TEXT = re.compile(
 
 def wall_in(text: str) -> Gate | None:
     """The wall that a text is, if it is one: short, and asking for something before it shows the answer."""
-    if len(text) > _WALL_LENGTH:
+    if not _SHORTEST_WALL <= len(text) <= _WALL_LENGTH:
         return None
     return next((gate for gate, words in _WALLS if words.search(text)), None)
 
 
 def wall_on(root: HtmlElement) -> Gate | None:
     """The wall on a page that shows no answer."""
-    for node in root.iter(etree.Element):
+    for node in root.iterfind(".//*[@class]"):
         names = classes(node)
         if names & _CAPTCHAS:
             return "interaction"
