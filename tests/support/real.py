@@ -24,8 +24,18 @@ from support.objects import SPECS
 
 #: A context is taken for a test cluster's if its name has one of these in it.
 TEST_CLUSTER_NAMES = ("test", "kind", "minikube", "k3d", "local")
+#: Kinds of the operator's children, with the API version and the plural of each.
+CHILDREN = {
+    "ConfigMap": ("v1", "configmaps"),
+    "Service": ("v1", "services"),
+    "Pod": ("v1", "pods"),
+    "Job": ("batch/v1", "jobs"),
+    "Deployment": ("apps/v1", "deployments"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
+    "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
+}
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-PLURALS = {"ConfigMap": "configmaps", "Service": "services", "Job": "jobs", "Deployment": "deployments", "Pod": "pods"}
 KUBECONFIG = "KUBECONFIG"
 T = TypeVar("T")
 
@@ -115,7 +125,7 @@ class Real:
         """What the cluster would answer to a server-side apply in the test's namespace."""
         name = manifest["metadata"]["name"]
         placed = {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
-        path = self.path(manifest["apiVersion"], PLURALS[manifest["kind"]], name)
+        path = self.path(*CHILDREN[manifest["kind"]], name)
         return await self.request("PATCH", path, placed, dryRun="All", fieldValidation="Strict")
 
     def manifest(self, kind: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -134,11 +144,10 @@ class Real:
 
     async def children(self) -> list[str]:
         """What the operator has made in the namespace, as `Kind/name`."""
-        groups = {"Job": "batch/v1", "Deployment": "apps/v1"}
         found = []
-        for kind, plural in PLURALS.items():
+        for kind, which in CHILDREN.items():
             selector = "app.kubernetes.io/managed-by=reasoner-operator"
-            path = self.path(groups.get(kind, "v1"), plural)
+            path = self.path(*which)
             _, answer = await self.request("GET", path, labelSelector=selector)
             found += [f"{kind}/{item['metadata']['name']}" for item in answer["items"]]
         return found

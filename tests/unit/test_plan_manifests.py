@@ -52,6 +52,8 @@ REFERENCES = {
     Key("CurationJob", "team-a", "questions"): QUESTIONS,
     Key("VerifierTraining", "team-a", "judge"): JUDGE,
 }
+RUN = custom_resource("GRPORun", status={"phase": "Running", "lineage": {"verifier": DIGEST}})
+RUN["metadata"] |= {"name": "reasoner", "uid": "00000000-0000-0000-0000-000000000002"}
 TRAINED = RunReport(
     state="Succeeded",
     complete=True,
@@ -112,7 +114,7 @@ CASES: dict[str, Seen] = {
         },
         job=job("Complete"),
         pods=(pod("demo-0", TRAINED),),
-        users=(custom_resource("GRPORun", status={"phase": "Running", "lineage": {"verifier": DIGEST}}),),
+        users=(RUN,),
     ),
     "a verifier that KEDA scales": seen(
         "VerifierTraining",
