@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 
 from reasoner_api.common import Compute, Scheduling
 from reasoner_api.digest import canonical_json, digest_of
-from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, REPORT_PORT, TASK_DIR, TASK_FILE, TaskBase
+from reasoner_api.task import (
+    EXIT_BAD_CONFIG,
+    EXIT_PAUSED,
+    EXIT_PEER_LOST,
+    EXIT_TERMINATED,
+    REPORT_PORT,
+    TASK_DIR,
+    TASK_FILE,
+    TaskBase,
+)
 from reasoner_operator import naming
 from reasoner_operator.plan.pod import Container, Pod, template
 from reasoner_operator.seen import Object, Seen
@@ -87,7 +96,7 @@ def _job(metadata: Object, work: Work) -> Object:
         "parallelism": work.parallelism,
         # Kueue unsuspends the Jobs that it admits.
         "suspend": work.suspend or bool(queue),
-        "podFailurePolicy": _pod_failure_policy(),
+        "podFailurePolicy": _pod_failure_policy(work.gang),
         "template": _template(metadata, work),
         **_retries(work),
     }
@@ -104,24 +113,26 @@ def _job(metadata: Object, work: Work) -> Object:
 
 
 def _retries(work: Work) -> Object:
-    """Shards are retried one by one; of a process group every member fails when one does."""
+    """Shards are retried one by one. A process group fails as one: the pods that could not go on without the one that
+    failed say so by their exit code, and are not counted."""
     if work.gang:
-        return {"backoffLimit": work.scheduling.max_restarts * work.completions}
+        return {"backoffLimit": work.scheduling.max_restarts}
     return {"backoffLimitPerIndex": work.scheduling.max_restarts, "maxFailedIndexes": 0}
 
 
-def _pod_failure_policy() -> Object:
+def _pod_failure_policy(gang: bool) -> Object:
+    no_failures = (EXIT_PAUSED, EXIT_PEER_LOST, EXIT_TERMINATED) if gang else (EXIT_PAUSED,)
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
             {"action": "FailJob", "onExitCodes": _exits_with(EXIT_BAD_CONFIG)},
-            {"action": "Ignore", "onExitCodes": _exits_with(EXIT_PAUSED)},
+            {"action": "Ignore", "onExitCodes": _exits_with(*no_failures)},
         ]
     }
 
 
-def _exits_with(code: int) -> Object:
-    return {"containerName": naming.MAIN_CONTAINER, "operator": "In", "values": [code]}
+def _exits_with(*codes: int) -> Object:
+    return {"containerName": naming.MAIN_CONTAINER, "operator": "In", "values": list(codes)}
 
 
 def _template(metadata: Object, work: Work) -> Object:

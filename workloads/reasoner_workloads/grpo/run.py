@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import ConfigError, Run, load_task, run
-from reasoner_workloads.training import launch
+from reasoner_workloads.training import launch, peers
 from reasoner_workloads.training.outcome import already_published
 from reasoner_workloads.verifier.prompt import check
 
@@ -42,7 +42,8 @@ def body(this: Run[GRPOTask]) -> None:
         return
     from reasoner_workloads.grpo.train import train_policy
 
-    train_policy(this)
+    with peers.blamed(this.store):
+        train_policy(this)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from reasoner_workloads.common.run import ConfigError, Paused, Run, Terminated
+from reasoner_workloads.training.attempts import Attempts
 from reasoner_workloads.training.checkpoints import Checkpoints
 
 
@@ -123,6 +124,8 @@ def train(trainer: Any, watch: Watch, step: int | None) -> None:
     trainer.add_callback(watch)
     if step is not None:
         print(f"resuming after step {step}", flush=True)
+    if watch.checkpoints.world.main:
+        Attempts(watch.run.store).begin(step or 0)
     watch.stop.training = True
     try:
         with contextlib.suppress(_NothingLeft):

@@ -10,18 +10,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from reasoner_api.report import RunReport
-from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, EXIT_TERMINATED, Topology
+from reasoner_api.task import EXIT_TERMINATED, Topology
 from reasoner_workloads.common.progress import Word
-from reasoner_workloads.common.run import EXIT_ERROR, WorkloadError
+from reasoner_workloads.common.run import WorkloadError
 from reasoner_workloads.training import rendezvous
+from reasoner_workloads.training.peers import Ending, verdict
 
 #: Folder that a node's ranks share; set for them by `torchrun`.
 WORKDIR = "REASONER_WORKDIR"
+#: File in it that says which rank failed first; left by `agent`.
+FIRST_FAILURE = "first-failure.json"
+#: Seconds for which a node waits for the others: a lost one may have to be bought first.
+JOIN_SECONDS = 3600
 
 
 def is_rank() -> bool:
@@ -36,7 +41,8 @@ def needed(topology: Topology, deepspeed: Any) -> bool:
 
 def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
     """Run this node's ranks to their end and return the pod's exit code: 2 where a rank found the configuration
-    bad, 3 where they paused, 143 for SIGTERM, 1 for all else. Leaves the report of the rank that knows why."""
+    bad, 3 where they paused, 4 where another node was lost, 143 for SIGTERM, 1 for all else. Leaves the report of the
+    rank that knows why."""
     word = Word.from_env(os.environ)
     # Until there are ranks to tell, SIGTERM ends the wait for the first pod: a container's first process is not ended
     # by signals that it does not handle.
@@ -54,10 +60,10 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
         asked = _forward_sigterm(child, shared)
         code = child.wait()
         reports = [RunReport.model_validate_json(path.read_bytes()) for path in sorted(shared.glob("report-*.json"))]
-        codes = [int(json.loads(path.read_text())) for path in shared.glob("exit-*.json")]
-        if reports:
-            _leave(word, _telling(reports))
-    return _exit_code(code, codes, bool(asked))
+        left = {int(json.loads(path.read_text())) for path in shared.glob("exit-*.json")}
+        first = _first_failure(shared)
+    _leave(word, _telling(reports, first))
+    return verdict(Ending(code, left, first["code"] if first else None, bool(asked), topology.nodes))
 
 
 def enter_rank() -> None:
@@ -65,6 +71,8 @@ def enter_rank() -> None:
     last word in the shared folder, for `torchrun` to choose from."""
     rank = os.environ["RANK"]
     (workdir() / f"rank-{rank}.pid").write_text(str(os.getpid()))
+    # Left by a rank of this number of a group that has been formed anew since.
+    (workdir() / f"exit-{rank}.json").unlink(missing_ok=True)
     os.environ["TERMINATION_MESSAGE_PATH"] = str(workdir() / f"report-{int(rank):04d}.json")
     if rank != "0":
         os.environ["REPORT_PORT"] = "0"
@@ -89,16 +97,23 @@ def _leave(word: Word, report: RunReport) -> None:
 
 def _command(topology: Topology) -> list[str]:
     # Full option names: torchrun takes abbreviations for its own even behind the module's name.
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={topology.processes_per_node}"]
+    agent = "reasoner_workloads.training.agent"
+    command = [sys.executable, "-m", agent, f"--nproc-per-node={topology.processes_per_node}"]
     if topology.nodes == 1:
         return [*command, "--standalone"]
     place = rendezvous.Place.from_env(os.environ)
+    address = rendezvous.master_address(place, os.environ.get("POD_IP", ""), JOIN_SECONDS)
+    meeting = {"is_host": str(place.node_rank == 0).lower(), "join_timeout": JOIN_SECONDS}
+    # Meets anew when a node is replaced. A rank that fails fails its pod: the Job counts, and nobody else.
     return [
         *command,
         f"--nnodes={topology.nodes}",
-        f"--node-rank={place.node_rank}",
-        f"--master-addr={rendezvous.master_address(place, os.environ.get('POD_IP', ''))}",
-        f"--master-port={place.port}",
+        "--max-restarts=0",
+        "--rdzv-backend=c10d",
+        f"--rdzv-id={place.host}",
+        f"--rdzv-endpoint={address}:{place.port}",
+        f"--rdzv-conf={','.join(f'{key}={value}' for key, value in meeting.items())}",
+        f"--local-addr={os.environ.get('POD_IP') or place.host}",
     ]
 
 
@@ -118,16 +133,19 @@ def _forward_sigterm(child: subprocess.Popen[bytes], shared: Path) -> list[int]:
     return asked
 
 
-def _telling(reports: Sequence[RunReport]) -> RunReport:
-    """The report that names the cause: ranks that torchrun ended after another's failure only say so."""
-    causes = (item for item in reports if item.state in ("Failed", "Paused") and item.reason != "Terminated")
-    return next(causes, reports[0])
+def _first_failure(shared: Path) -> dict[str, int] | None:
+    path = shared / FIRST_FAILURE
+    return dict(json.loads(path.read_text())) if path.exists() else None
 
 
-def _exit_code(code: int, codes: Iterable[int], asked: bool) -> int:
-    if code == 0:
-        return 0
-    for known in (EXIT_BAD_CONFIG, EXIT_PAUSED):
-        if known in codes:
-            return known
-    return EXIT_TERMINATED if asked else EXIT_ERROR
+def _telling(reports: Sequence[RunReport], first: dict[str, int] | None) -> RunReport:
+    """The report that names the cause: ranks that ended after another's failure only say so, and one that was killed
+    says nothing."""
+    causes = [item for item in reports if item.state in ("Failed", "Paused")]
+    causes = [item for item in causes if item.reason not in ("Terminated", "PeerLost")]
+    if not causes and first is not None and first["code"] < 0:
+        name = signal.Signals(-first["code"]).name
+        hint = ": out of memory, perhaps" if name == "SIGKILL" else ""
+        return RunReport(state="Failed", reason="Killed", message=f"rank {first['rank']} was ended by {name}{hint}")
+    lost = RunReport(state="Failed", reason="PeerLost", message="the process group did not form")
+    return next(iter([*causes, *reports]), lost)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reasoner_api.task import VerifierTask
 from reasoner_workloads.common.run import ConfigError, Run, load_task, run
-from reasoner_workloads.training import launch
+from reasoner_workloads.training import launch, peers
 from reasoner_workloads.training.outcome import already_published
 from reasoner_workloads.verifier.prompt import check
 
@@ -41,7 +41,8 @@ def body(this: Run[VerifierTask]) -> None:
         return
     from reasoner_workloads.verifier.train import train_verifier
 
-    train_verifier(this)
+    with peers.blamed(this.store):
+        train_verifier(this)
 
 
 if __name__ == "__main__":

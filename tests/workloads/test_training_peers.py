@@ -1,0 +1,126 @@
+"""Who is to blame when a process group of several nodes breaks, and that it meets anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reasoner_api.report import RunReport
+from reasoner_workloads.common.run import PeerLost
+from reasoner_workloads.common.store import open_store
+from reasoner_workloads.training.attempts import Attempts, fruitless
+from reasoner_workloads.training.peers import PATIENCE, Ending, blamed, verdict
+from support.stand_ins import environment, until
+
+#: sentence -> how a node's ranks ended, and its pod's exit code
+ENDINGS: dict[str, tuple[Ending, int]] = {
+    "all is done": (Ending(0, {0}, None, False, 4), 0),
+    "a bad configuration wins": (Ending(1, {2, 4}, 4, False, 4), 2),
+    "so does a pause": (Ending(1, {3}, 3, False, 4), 3),
+    "the pod was told to stop": (Ending(1, {143}, 143, True, 4), 143),
+    "another node was told to stop, and this one stopped with it": (Ending(1, {143}, 143, False, 4), 4),
+    "another node's connection broke": (Ending(1, {4}, 4, False, 4), 4),
+    "NCCL gave the process up": (Ending(1, set(), -signal.SIGABRT, False, 4), 4),
+    "the group did not form": (Ending(1, set(), 4, False, 4), 4),
+    "a rank failed by itself, and its neighbours lost it": (Ending(1, {1, 4}, 1, False, 4), 1),
+    "a rank ran out of memory, and its neighbours lost it": (Ending(1, {4}, -signal.SIGKILL, False, 4), 1),
+    "on one node there is nobody else to blame": (Ending(1, {4}, 4, False, 1), 1),
+    "NCCL on one node": (Ending(1, set(), -signal.SIGABRT, False, 1), 1),
+}
+
+
+@pytest.mark.parametrize("sentence", ENDINGS)
+def test_the_pods_exit_code(sentence: str) -> None:
+    ending, expected = ENDINGS[sentence]
+    assert verdict(ending) == expected
+
+
+def test_a_broken_connection_is_the_peers_fault_until_it_has_become_a_habit(tmp_path: Path) -> None:
+    store = open_store(tmp_path.as_uri())
+    Attempts(store).begin(0)
+    for _ in range(PATIENCE - 1):
+        Attempts(store).begin(8)
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [10.0.0.7]:38538\nCheck the logs")
+    with pytest.raises(PeerLost, match=r"Connection closed by peer \[10.0.0.7\]:38538$"), blamed(store):
+        raise lost
+    Attempts(store).begin(8)
+    assert fruitless(store) == PATIENCE
+    with pytest.raises(RuntimeError, match="gloo"), blamed(store):
+        raise lost
+    Attempts(store).begin(16)
+    assert fruitless(store) == 1
+
+
+def test_other_failures_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="out of memory"), blamed(open_store(tmp_path.as_uri())):
+        raise RuntimeError("CUDA out of memory")
+
+
+RANK = """
+import os, sys, time
+from pathlib import Path
+import torch, torch.distributed as dist
+from reasoner_api.report import RunReport
+from reasoner_workloads.common.run import PeerLost
+from reasoner_workloads.common.store import open_store
+from reasoner_workloads.training import launch, peers
+folder = Path(sys.argv[1])
+launch.enter_rank()
+code = 0
+try:
+    with peers.blamed(open_store(folder.as_uri())):
+        dist.init_process_group("gloo")
+        for _ in range(10 if (folder / "again").exists() else 3000):
+            dist.all_reduce(torch.ones(1))
+            (folder / f"joined-{os.environ['NODE_RANK']}").write_text(str(os.getpid()))
+            time.sleep(0.05)
+        dist.barrier()
+except PeerLost as error:
+    code = error.exit_code
+sys.exit(launch.leave_rank(code))
+"""
+NODE = """
+import sys
+from reasoner_api.task import Topology
+from reasoner_workloads.training import launch
+sys.exit(launch.torchrun("one_rank", sys.argv[1:], Topology(nodes=2)))
+"""
+
+
+def test_when_a_node_is_lost_the_other_says_so_and_both_meet_anew(tmp_path: Path) -> None:
+    (tmp_path / "one_rank.py").write_text(RANK)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def node(rank: int) -> subprocess.Popen[bytes]:
+        env = environment(
+            PYTHONPATH=f"{tmp_path}:{':'.join(sys.path)}", NODE_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port, TERMINATION_MESSAGE_PATH=str(tmp_path / f"word-{rank}.json"),
+        )  # fmt: skip
+        command = [sys.executable, "-c", NODE, str(tmp_path)]
+        return subprocess.Popen(command, env=env, start_new_session=True)
+
+    first, second = node(0), node(1)
+    joined = [tmp_path / "joined-0", tmp_path / "joined-1"]
+    try:
+        until(lambda: all(path.exists() and path.read_text() for path in joined), 60)
+        # What a lost machine leaves: nothing at all.
+        second.kill()
+        os.kill(int(joined[1].read_text()), signal.SIGKILL)
+        assert first.wait(60) == 4
+        assert RunReport.model_validate_json((tmp_path / "word-0.json").read_bytes()).reason == "PeerLost"
+        (tmp_path / "again").touch()
+        second.wait()
+        first, second = node(0), node(1)
+        assert (first.wait(60), second.wait(60)) == (0, 0)
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.wait()
