@@ -99,8 +99,8 @@ class Scheduling(Model):
     launcher: Literal["Job"] = "Job"
     """The workload API that runs the pods."""
     max_restarts: Annotated[int, Field(ge=0, le=100)] = 3
-    """Failures after which the run goes on before it fails. Bad configuration ends it at once; disruptions do not count,
-    nor do the pods that could not go on without the one that failed."""
+    """Failures after which the run goes on before it fails. Bad configuration ends it at once; disruptions do not
+    count, nor do the pods that could not go on without the one that failed."""
     active_deadline_seconds: Annotated[int, Field(ge=1)] | None = None
     """Seconds after which the run is ended as failed."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from reasoner_api.base import Digest, Model, Open
 from reasoner_api.common import Compute, DatasetRef, DeepSpeed, Passthrough, Scheduling, Storage
 from reasoner_api.evaluation import GRPOEvaluation
+from reasoner_api.guards import Guards
 from reasoner_api.reward import Reward, VerifierRef
-from reasoner_api.status import Artifact, Checkpoint, RunStatus
+from reasoner_api.rollout import Rollout
+from reasoner_api.status import Artifact, Checkpoint, RunStatus, Warned
 from reasoner_api.verifier import BaseModelName
 
 
@@ -72,19 +74,6 @@ class GRPOSettings(Model):
     """More arguments of TRL's GRPOConfig, in its names (snake case); they win over the fields above."""
 
 
-class Rollout(Model):
-    """How responses are generated."""
-
-    mode: Literal["colocate"] = "colocate"
-    """Where: in the training processes."""
-    engine: Literal["vllm", "transformers"] = "vllm"
-    """By what: vLLM, or transformers' own generation where there is no GPU."""
-    gpu_memory_utilization: Annotated[float, Field(ge=0.01, le=1)] = 0.3
-    """Share of a GPU's memory that vLLM takes."""
-    tensor_parallel_size: Annotated[int, Field(ge=1, le=16)] = 1
-    """GPUs over which vLLM splits the model."""
-
-
 class CheckpointSettings(Model):
     """What is kept to resume from."""
 
@@ -92,6 +81,9 @@ class CheckpointSettings(Model):
     """Optimizer steps between checkpoints."""
     keep: Annotated[int, Field(ge=1)] = 3
     """Checkpoints kept; the oldest go first."""
+    grace_period_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
+    """Seconds between SIGTERM and SIGKILL (the pods' terminationGracePeriodSeconds): a step must end, and a checkpoint
+    be written and brought away in them."""
 
 
 class GRPOWork(Model):
@@ -107,6 +99,8 @@ class GRPOWork(Model):
     """How responses are generated."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     """What is kept to resume from."""
+    guards: Guards = Guards()
+    """What is watched while nobody looks."""
     evaluation: GRPOEvaluation = GRPOEvaluation()
     """What is measured, and what must be gained."""
     storage: Storage
@@ -159,6 +153,17 @@ class BenchmarkScore(Open):
     """Questions that were asked."""
 
 
+class StepSeconds(Open):
+    """Seconds of a generation's first optimizer step, by what they went into."""
+
+    generation: float | None = None
+    """Sampling the responses, and bringing the weights to the sampler."""
+    reward: float | None = None
+    """Scoring them."""
+    update: float | None = None
+    """Forward and backward passes, and the optimizer."""
+
+
 class GRPORunStatus(RunStatus):
     """Observed state of a GRPORun."""
 
@@ -180,6 +185,16 @@ class GRPORunStatus(RunStatus):
     """Mean reward on held-out questions before training."""
     reward_after: float | None = None
     """Mean reward on held-out questions at the newest measurement."""
+    extraction_failures: float | None = None
+    """Share of the last generation that no answer could be extracted from."""
+    tokens_per_second: float | None = None
+    """Tokens read and generated a second, all processes together."""
+    seconds: StepSeconds | None = None
+    """Where the time of the last generation went."""
+    restarts: int | None = None
+    """Failures after which the run went on."""
+    warnings: list[Warned] = Field(default_factory=list)
+    """What went wrong without ending the run, newest last."""
     last_checkpoint: Checkpoint | None = None
     """Newest checkpoint."""
     accuracy_before: float | None = None

@@ -51,9 +51,11 @@ class Topology(Model):
     """How many processes train together."""
 
     nodes: int = 1
-    """Pods."""
+    """Pods that train."""
     processes_per_node: int = 1
     """Processes in each pod."""
+    rollout_nodes: int = 0
+    """Further pods, with the indexes after the training pods', that generate responses for them."""
 
 
 class InputArtifact(Model):

@@ -127,6 +127,16 @@ CASES: dict[str, Seen] = {
         {"compute": {"profile": "h100", "env": [{"name": "HF_HOME", "value": "/cache"}]}},
         references=REFERENCES,
     ),
+    "a GRPO run on three training nodes and one rollout node in a queue": seen(
+        "GRPORun",
+        {
+            "grpo": {"deepspeed": {"zeroStage": 3}},
+            "rollout": {"mode": "server", "tensorParallelSize": 2, "server": {"args": ["--max-num-seqs=512"]}},
+            "compute": {"profile": "h100"},
+            "scheduling": {"queueName": "research"},
+        },
+        references=REFERENCES,
+    ),
     "a GRPO run judged by rules": seen(
         "GRPORun",
         {"verifier": {"rules": {}}, "dataset": {"uri": "s3://models/q"}, "storage": {**STORAGE, "uri": "s3://m/"}},

@@ -11,6 +11,7 @@ from reasoner_api.crd import CURATION, GRPO, VERIFIER
 from reasoner_operator.plan import curation, grpo, verifier
 from reasoner_operator.plan.compute import UnknownProfile
 from reasoner_operator.plan.outcome import stalled
+from reasoner_operator.plan.rollout import NoNodeLeft
 from reasoner_operator.seen import Plan, Seen
 from reasoner_operator.settings import Settings, describe
 
@@ -30,3 +31,5 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         return stalled(seen, "InvalidSpec", f"spec.{describe(error)}", now)
     except UnknownProfile as error:
         return stalled(seen, "UnknownProfile", f"spec.{error}", now)
+    except NoNodeLeft as error:
+        return stalled(seen, "InvalidSpec", f"spec.{error}", now)

@@ -8,25 +8,13 @@ from typing import Any
 
 from reasoner_api.grpo import GRPORunSpec, GRPOWork
 from reasoner_api.task import GRPOTask, InputArtifact, VerifierEndpoint, api_key_variable
-from reasoner_operator.plan import outcome, pause, promotion, references, standing, training
+from reasoner_operator.plan import figures, outcome, pause, promotion, references, rollout, standing, training
 from reasoner_operator.plan.job import Work
 from reasoner_operator.seen import Object, Patch, Plan, Seen, Target
 from reasoner_operator.settings import Settings
-from reasoner_operator.status import notes, rounded
+from reasoner_operator.status import notes
 
-#: Status field -> metric of the report.
-_COUNTS = {"step": "step", "maxSteps": "max_steps"}
-_FIGURES = {
-    "reward": "reward",
-    "accuracy": "accuracy",
-    "responseLength": "response_length",
-    "kl": "kl",
-    "rewardBefore": "reward_before",
-    "rewardAfter": "reward_after",
-    "accuracyBefore": "accuracy_before",
-    "accuracyAfter": "accuracy_after",
-}
-_KEPT = (*_COUNTS, *_FIGURES, "rewardText", "lastCheckpoint", "benchmarks", "artifacts", "lineage")
+_KEPT = (*figures.FIELDS, "lastCheckpoint", "benchmarks", "artifacts", "lineage")
 
 
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
@@ -50,10 +38,11 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     if paused is not None:
         found = replace(found, state=paused)
     look_again = outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds)
+    status = _status(seen, found, now)
     made = Plan(
-        status=_status(seen, found, now),
+        status=status,
         patch=outcome.adjustments(seen, spec.suspend or paused is not None, spec.scheduling),
-        notes=notes(seen, found.state),
+        notes=(*notes(seen, found.state), *figures.notes(seen, status)),
         requeue_after=look_again if paused is None else pause.seconds_left(seen, paused, retry, now),
         waits_for=frozenset() if paused is None else references.keys(spec, seen.namespace),
     )
@@ -95,8 +84,9 @@ def _let_go(seen: Seen, made: Plan) -> Plan:
 def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> Work:
     """One pod a node."""
     compute = training.placed(seen, spec.compute, settings)
-    topology = training.topology(compute)
+    topology = rollout.split(training.topology(compute), spec.rollout)
     container = training.container("grpo", settings.images.trainer, compute, spec.storage)
+    pods = topology.nodes + topology.rollout_nodes
     return Work(
         task=GRPOTask(
             namespace=seen.namespace,
@@ -107,13 +97,14 @@ def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> 
             verifier=inputs.verifier,
             topology=topology,
         ),
-        container=replace(container, env=(*container.env, *_api_keys(spec))),
+        container=replace(container, env=(*container.env, *rollout.env(spec.rollout), *_api_keys(spec))),
         compute=compute,
         scheduling=spec.scheduling,
         pull_policy=settings.image_pull_policy,
         suspend=spec.suspend,
-        completions=topology.nodes,
-        parallelism=topology.nodes,
+        completions=pods,
+        parallelism=pods,
+        grace_seconds=spec.checkpoint.grace_period_seconds,
         gang=True,
     )
 
@@ -133,10 +124,7 @@ def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any
     old = seen.obj.get("status", {})
     status = {key: old[key] for key in _KEPT if key in old}
     if (report := found.report) is not None:
-        metrics = report.metrics
-        status |= {field: int(metrics[name]) for field, name in _COUNTS.items() if name in metrics}
-        figures = {field: rounded(metrics.get(name)) for field, name in _FIGURES.items()}
-        status |= {field: value for field, value in figures.items() if value is not None}
+        status |= figures.of_report(report)
         if report.last_checkpoint is not None:
             status["lastCheckpoint"] = report.last_checkpoint.wire()
         if scores := promotion.scores(report):
@@ -145,8 +133,5 @@ def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any
             status["artifacts"] = promotion.artifacts(found, report.artifacts["model"])
         if report.lineage is not None:
             status["lineage"] = report.lineage.wire()
-    if "rewardBefore" in status and "rewardAfter" in status:
-        status["rewardText"] = f"{status['rewardBefore']:.3f} → {status['rewardAfter']:.3f}"
-    elif "reward" in status:
-        status["rewardText"] = f"{status['reward']:.3f}"
+    status |= figures.reward_text(status) | figures.restarts(seen)
     return {**status, **outcome.common_status(seen, found, now)}

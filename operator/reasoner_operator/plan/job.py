@@ -38,6 +38,7 @@ class Work:
     suspend: bool = False
     completions: int = 1
     parallelism: int = 1
+    grace_seconds: int = GRACE_SECONDS
     #: Whether the pods need each other (one torch process group) or are shards on their own.
     gang: bool = False
 
@@ -152,7 +153,7 @@ def _template(metadata: Object, work: Work) -> Object:
             "terminationMessagePolicy": "FallbackToLogsOnError",
         },
     )
-    more: Object = {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_SECONDS}
+    more: Object = {"restartPolicy": "Never", "terminationGracePeriodSeconds": work.grace_seconds}
     volumes: tuple[Object, ...] = ({"name": "task", "configMap": {"name": metadata["name"]}},)
     if work.gang:
         # torch and NCCL pass tensors between processes through shared memory; the default is 64 MiB.

@@ -13,6 +13,8 @@ from reasoner_operator.settings import Settings
 
 #: A word of NCCL where it fails; without it a broken network shows as a time-out alone.
 NCCL = ({"name": "NCCL_DEBUG", "value": "WARN"},)
+#: A crash in native code shows where Python was.
+STACKS = ({"name": "PYTHONFAULTHANDLER", "value": "1"},)
 
 
 def placed(seen: Seen, compute: Compute, settings: Settings) -> Compute:
@@ -48,7 +50,7 @@ def container(command: str, image: str, compute: Compute, storage: Storage) -> C
     return Container(
         image=compute.image or image,
         command=("python", "-m", "reasoner_workloads", command, "--task", f"{TASK_DIR}/{TASK_FILE}"),
-        env=NCCL if compute.gpus_per_node else (),
+        env=(*STACKS, *(NCCL if compute.gpus_per_node else ())),
         env_from=credentials(storage),
         resources=container_resources(compute.resources, compute.gpus_per_node or 0),
         mounts=({"name": "shm", "mountPath": "/dev/shm"},),
