@@ -6,27 +6,30 @@ import socket
 from aiohttp import ClientSession, web
 
 from . import discovery, openapi
-from .access import AllowAll, review
+from .access import Access, AlwaysAllow, Authorized, asked_of, creating, require
 from .admission import admit_fields
 from .builtin_kinds import builtin_resources
 from .crds import CrdController
 from .encoding import answer
 from .errors import ApiError, method_not_allowed, no_such_path
 from .garbage import GarbageCollector
-from .handlers import Call, Handlers
+from .handlers import Call, Handlers, applies
 from .logs import LogSource, serve_log
 from .objects import Obj
 from .proxy import serve_proxy, split_port
+from .rbac import Asked
 from .request import Target, body_of, flag, target_of, wants
 from .resources import Registry, Resource
+from .reviews import review
+from .seeds import seed
 from .store import Store
-from .writer import Writer, body_object
+from .tokens import Tokens, User
+from .writer import body_object
 from .writes import Writes
 
 _LOG = logging.getLogger(__name__)
 # What a real server takes in one request.
 _BODY_LIMIT = 3 * 1024 * 1024
-_SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 VERSION = {
     "major": "1",
     "minor": "32",
@@ -47,11 +50,12 @@ def _answer(error: ApiError) -> web.Response:
 class ApiServer:
     """A Kubernetes API server in memory.
 
-    `logs` is asked for the logs of pods; it may also be set later. `start` returns the URL, `stop` ends every
-    request; the objects stay for as long as the instance does.
+    `logs` is asked for the logs of pods; it may also be set later. With an `admin_token` requests need a token and what
+    RBAC grants; without one everybody may do everything, as behind `kubectl proxy`. `start` returns the URL, `stop`
+    ends every request; the objects stay for as long as the instance does.
     """
 
-    def __init__(self, logs: LogSource | None = None) -> None:
+    def __init__(self, logs: LogSource | None = None, admin_token: str = "") -> None:
         self.logs = logs
         self.store = Store()
         self.registry = Registry()
@@ -59,7 +63,8 @@ class ApiServer:
             self.registry.add(resource)
         self._writes = Writes(self.store, self.registry)
         self._handlers = Handlers(self._writes)
-        self._policy = AllowAll()
+        self._tokens = Tokens(self.store)
+        self._access: Access = Authorized(self.store, self._tokens, admin_token) if admin_token else AlwaysAllow()
         self._crds = CrdController(self.store, self.registry)
         self._garbage = GarbageCollector(self._writes)
         self._runner: web.AppRunner | None = None
@@ -67,7 +72,7 @@ class ApiServer:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Serve on that address (port 0 takes a free one). Returns the URL. Raises OSError when it is taken."""
-        self._seed()
+        seed(self._writes)
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{tail:.*}", self._handle)
         self._session = ClientSession(auto_decompress=False)
@@ -85,15 +90,6 @@ class ApiServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def _seed(self) -> None:
-        namespaces = self.registry.stored(("", "namespaces"))
-        accounts = self.registry.stored(("", "serviceaccounts"))
-        writer = Writer("kube-apiserver")
-        for name in _SYSTEM_NAMESPACES:
-            if self.store.get(namespaces.key, ("", name)) is None:
-                self._writes.create(namespaces, "", {"metadata": {"name": name}}, writer)
-                self._writes.create(accounts, name, {"metadata": {"name": "default"}}, writer)
-
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._route(request)
@@ -110,16 +106,18 @@ class ApiServer:
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         path = request.path.strip("/")
+        target = target_of(request.path)
+        user, asked = self._access.user_of(request), asked_of(request, target)
+        require(self._access, user, asked)
+        if target is not None:
+            return await self._serve(request, target, user, asked)
         if path in ("healthz", "livez", "readyz"):
             return web.Response(text="ok")
         if path == "version":
             return answer(VERSION)
         if path.split("/")[0] == "openapi":
             return answer(self._openapi(path))
-        target = target_of(request.path)
-        if target is None:
-            return self._discover(request, path)
-        return await self._serve(request, target)
+        return self._discover(request, path)
 
     def _openapi(self, path: str) -> Obj:
         if path == "openapi/v2":
@@ -155,7 +153,7 @@ class ApiServer:
             raise no_such_path()
         return resource
 
-    async def _serve(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _serve(self, request: web.Request, target: Target, user: User, asked: Asked) -> web.StreamResponse:
         resource = self._resource_of(target)
         if target.subresource in ("log", "proxy"):
             return await self._serve_pod(request, resource, target)
@@ -163,17 +161,27 @@ class ApiServer:
         # From here to the answer of a write nothing awaits.
         call = Call(request, resource, target, body)
         if resource.verbs == ("create",):
-            return self._review(call)
+            return self._review(call, user)
+        if target.subresource == "token":
+            return self._token(call)
+        if applies(request) and self.store.get(resource.key, call.key) is None:
+            require(self._access, user, creating(asked))
         if request.method == "GET" and flag(request, "watch"):
             return await self._handlers.watch(call)
         return self._handlers.single(call) if target.name else self._handlers.collection(call)
 
-    def _review(self, call: Call) -> web.Response:
+    def _review(self, call: Call, user: User) -> web.Response:
         if call.request.method != "POST" or call.target.name:
             raise method_not_allowed()
-        user = self._policy.user_of(call.request)
         body = admit_fields(call.resource, body_object(call.body), "Ignore", [])
-        return answer(review(self._policy, user, call.resource.kind, body), 201)
+        body |= {"apiVersion": call.resource.group_version, "kind": call.resource.kind}
+        return answer(review(self._access, self._tokens, user, body), 201)
+
+    def _token(self, call: Call) -> web.Response:
+        if call.request.method != "POST":
+            raise method_not_allowed()
+        account = self._handlers.find(call)
+        return answer(self._tokens.request(call.resource, account, body_object(call.body)), 201)
 
     async def _serve_pod(self, request: web.Request, resource: Resource, target: Target) -> web.StreamResponse:
         name, port = split_port(target.name) if target.subresource == "proxy" else (target.name, None)

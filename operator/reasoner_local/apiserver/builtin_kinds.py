@@ -19,7 +19,7 @@ _NAMESPACED: list[tuple[str, str, str, str, tuple[str, ...], tuple[str, ...], fr
     ("", "v1", "pods", "Pod", ("po",), _ALL, frozenset({"status", "log", "proxy", "eviction"})),
     ("", "v1", "resourcequotas", "ResourceQuota", ("quota",), (), _STATUS),
     ("", "v1", "secrets", "Secret", (), (), _NONE),
-    ("", "v1", "serviceaccounts", "ServiceAccount", ("sa",), (), _NONE),
+    ("", "v1", "serviceaccounts", "ServiceAccount", ("sa",), (), frozenset({"token"})),
     ("", "v1", "services", "Service", ("svc",), _ALL, _STATUS),
     ("apps", "v1", "daemonsets", "DaemonSet", ("ds",), _ALL, _STATUS),
     ("apps", "v1", "deployments", "Deployment", ("deploy",), _ALL, _APPS_SCALED),
@@ -57,8 +57,10 @@ _CLUSTER: list[tuple[str, str, str, str, tuple[str, ...], tuple[str, ...], froze
 # Kinds that are asked, not kept: POST gives an answer.
 _REVIEWS = [
     ("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview"),
+    ("authentication.k8s.io", "v1", "tokenreviews", "TokenReview"),
     ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
     ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
+    ("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview"),
 ]
 
 

@@ -21,6 +21,7 @@ def _verbs(subresource: str) -> list[str]:
     return {
         "log": ["get"],
         "eviction": ["create"],
+        "token": ["create"],
         "proxy": ["create", "delete", "get", "patch", "update"],
         "finalize": ["update"],
     }.get(subresource, ["get", "patch", "update"])
@@ -31,6 +32,8 @@ def _kind_of(resource: Resource, subresource: str) -> Obj:
         return {"group": "autoscaling", "version": "v1", "kind": "Scale"}
     if subresource == "eviction":
         return {"group": "policy", "version": "v1", "kind": "Eviction"}
+    if subresource == "token":
+        return {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}
     if subresource == "proxy":
         return {"group": "", "version": "v1", "kind": "PodProxyOptions"}
     return {"group": resource.group, "version": resource.version, "kind": resource.kind}

@@ -65,6 +65,25 @@ def not_supported(field: str, value: Any, allowed: Iterable[Any]) -> FieldProble
     return FieldProblem(field, detail, "FieldValueNotSupported")
 
 
+class Question(Protocol):
+    """What an error needs to know of a request that nothing grants."""
+
+    @property
+    def verb(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def resource(self) -> str: ...
+    @property
+    def subresource(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+
+
 class ApiError(Exception):
     """An answer other than success. `status()` is the body that the client gets."""
 
@@ -121,6 +140,24 @@ def forbidden(resource: Named, name: str, why: str, **more: Any) -> ApiError:
     """403: refused by an admission rule."""
     message = f'{qualified(resource)} "{name}" is forbidden: {why}'
     return ApiError(403, "Forbidden", message, _details(resource, name, **more))
+
+
+def unauthorized() -> ApiError:
+    """401: a token that nobody knows."""
+    return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def forbidden_request(user: str, asked: Question) -> ApiError:
+    """403: nothing grants the request to the user."""
+    if asked.path:
+        return ApiError(403, "Forbidden", f'forbidden: User "{user}" cannot {asked.verb} path "{asked.path}"')
+    plural = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
+    what = f'{plural} "{asked.name}"' if asked.name else plural
+    resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
+    where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
+    why = f'User "{user}" cannot {asked.verb} resource "{resource}" in API group "{asked.group}" {where}'
+    details = {"name": asked.name, "group": asked.group, "kind": asked.resource}
+    return ApiError(403, "Forbidden", f"{what} is forbidden: {why}", details)
 
 
 def bad_request(message: str) -> ApiError:

@@ -44,7 +44,7 @@ class Call:
         """Who writes, and how, by the query parameters."""
         query = self.request.query
         manager = manager_of(self.request)
-        if self.request.content_type == patch.APPLY:
+        if applies(self.request):
             manager = query.get("fieldManager", "")
         return Writer(
             manager,
@@ -52,6 +52,11 @@ class Call:
             query.get("dryRun") == "All",
             query.get("fieldValidation") or "Warn",
         )
+
+
+def applies(request: web.Request) -> bool:
+    """Whether a request is a server-side apply."""
+    return request.method == "PATCH" and request.content_type == patch.APPLY
 
 
 class Handlers:
@@ -117,7 +122,7 @@ class Handlers:
                 return one(call.request, call.resource, self.find(call))
             case "PUT":
                 return self._put(call)
-            case "PATCH" if call.request.content_type == patch.APPLY:
+            case "PATCH" if applies(call.request):
                 return self._apply(call)
             case "PATCH":
                 return self._patch(call)

@@ -140,6 +140,21 @@ def _scaled_change_problems(old: Obj, new: Obj) -> Iterator[FieldProblem]:
         yield bad_value("spec.selector", dig(new, "spec", "selector"), "field is immutable")
 
 
+def _default_binding(obj: Obj) -> None:
+    obj.get("roleRef", {}).setdefault("apiGroup", _RBAC)
+    for subject in obj.get("subjects") or []:
+        subject.setdefault("apiGroup", "" if subject.get("kind") == "ServiceAccount" else _RBAC)
+        if not subject["apiGroup"]:
+            del subject["apiGroup"]
+
+
+def _binding_change_problems(old: Obj, new: Obj) -> Iterator[FieldProblem]:
+    if old.get("roleRef") != new.get("roleRef"):
+        yield bad_value("roleRef", new.get("roleRef"), "cannot change roleRef")
+
+
+_RBAC = "rbac.authorization.k8s.io"
+_BINDING = Kind(_default_binding, change_problems=_binding_change_problems)
 _SCALED = Kind(_default_scaled, _nothing, _scaled_problems, _scaled_change_problems, has_generation=True)
 _GENERATION = Kind(has_generation=True)
 PLAIN = Kind()
@@ -165,5 +180,7 @@ KINDS: dict[ResourceKey, Kind] = {
     ("networking.k8s.io", "ingresses"): _GENERATION,
     ("networking.k8s.io", "networkpolicies"): _GENERATION,
     ("policy", "poddisruptionbudgets"): _GENERATION,
+    (_RBAC, "clusterrolebindings"): _BINDING,
+    (_RBAC, "rolebindings"): _BINDING,
     ("apiextensions.k8s.io", "customresourcedefinitions"): Kind(default_crd, has_generation=True),
 }
