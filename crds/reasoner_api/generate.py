@@ -13,16 +13,19 @@ from reasoner_api.crd import KINDS, custom_resource_definition
 from reasoner_api.reference import reference
 
 HEADER = "# Generated from crds/reasoner_api by `make generate`; edit the models, not this file.\n"
+RULES_HEADER = "# A copy of operator/reasoner_operator/rules.yaml by `make generate`; edit that file, not this one.\n"
 
 
 def rendered(root: Path) -> dict[Path, str]:
     """Every generated file of a checkout and what it must hold."""
-    files = {root / "crds" / "README.md": reference()}
+    chart = root / "charts" / "reasoner-operator" / "files"
+    rules = (root / "operator" / "reasoner_operator" / "rules.yaml").read_text(encoding="utf-8")
+    files = {root / "crds" / "README.md": reference(), chart / "rules.yaml": RULES_HEADER + rules}
     for kind in KINDS.values():
         text = HEADER + yaml.safe_dump(custom_resource_definition(kind), sort_keys=False, width=110, allow_unicode=True)
         name = f"{kind.plural}.reasoner.dev.yaml"
         files[root / "crds" / name] = text
-        files[root / "charts" / "reasoner-operator" / "files" / "crds" / name] = text
+        files[chart / "crds" / name] = text
     return files
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from reasoner_local.client import PODS, ApiError, Client, Obj
-from reasoner_local.state import TOKEN, ClusterState, Part
+from reasoner_local.state import ClusterState, Part
 
 _LIMIT = 2.0
 
@@ -55,17 +55,17 @@ def _health(part: Part) -> str:
     return "ok"
 
 
-def pod_rows(told: ClusterState) -> list[Row]:
+def pod_rows(url: str, token: str) -> list[Row]:
     """The pods' containers, of all namespaces."""
     try:
-        pods = asyncio.run(_pods(told.url))
+        pods = asyncio.run(_pods(url, token))
     except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-        return [Row("pods", told.url, "", f"cannot be listed: {error}", well=False)]
+        return [Row("pods", url, "", f"cannot be listed: {error}", well=False)]
     return [row for pod in pods for row in _container_rows(pod)]
 
 
-async def _pods(url: str) -> list[Obj]:
-    async with asyncio.timeout(_LIMIT), Client(url, TOKEN) as client:
+async def _pods(url: str, token: str) -> list[Obj]:
+    async with asyncio.timeout(_LIMIT), Client(url, token) as client:
         return (await client.list(PODS))[0]
 
 

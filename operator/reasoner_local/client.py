@@ -47,6 +47,11 @@ class Resource:
 
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
+CLUSTER_ROLE_BINDINGS = Resource(
+    "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+)
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")
@@ -157,6 +162,16 @@ class Client:
         if grace is not None:
             options["gracePeriodSeconds"] = grace
         return await self._call("DELETE", kind.path(meta.get("namespace"), meta["name"]), options)
+
+    async def token(self, namespace: str, account: str, seconds: int) -> str:
+        """A token of a service account that lives so long."""
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [], "expirationSeconds": seconds},
+        }
+        answer = await self._call("POST", SERVICE_ACCOUNTS.path(namespace, account, "token"), body)
+        return str(answer["status"]["token"])
 
     async def watch(self, kind: Resource, version: str) -> AsyncIterator[tuple[str, Obj]]:
         """Changes since a resource version, until the server ends the watch."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import shutil
 import uuid
 from contextlib import AsyncExitStack
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from reasoner_local import infrastructure
+from reasoner_local import infrastructure, permissions
 from reasoner_local.apiserver import ApiServer
 from reasoner_local.client import Client
 from reasoner_local.controllers.base import Controller
@@ -38,7 +39,7 @@ from reasoner_local.node.agent import Node
 from reasoner_local.node.context import Capacity, NodeFacts, Tools
 from reasoner_local.node.logs import NodeLogs
 from reasoner_local.node.process import can_set_apart, kill_marked
-from reasoner_local.state import TOKEN, ClusterState, Part, StateDir
+from reasoner_local.state import ClusterState, Part, StateDir
 from reasoner_local.supervisor import Child, Supervised
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class LocalCluster:
     ) -> None:
         self.state = StateDir(Path(state_dir))
         self.url = ""
+        #: The administrator's.
+        self.token = secrets.token_urlsafe()
         self._infra = infra
         self._operator = operator
         self._options = options or Options()
@@ -126,10 +129,10 @@ class LocalCluster:
         self._stack.callback(self._sweep)
         subnet = Subnet()
         self._stack.callback(subnet.close)
-        server = ApiServer()
+        server = ApiServer(admin_token=self.token)
         self._stack.push_async_callback(server.stop)
         self.url = await self._serve(server)
-        client = await self._stack.enter_async_context(Client(self.url, TOKEN))
+        client = await self._stack.enter_async_context(Client(self.url, self.token))
         http = await self._stack.enter_async_context(aiohttp.ClientSession())
         facts = await self._facts(subnet)
         hub = Hub(client)
@@ -137,12 +140,14 @@ class LocalCluster:
         node = Node(facts, Tools(hub, hosts, Recorder(client, "kubelet"), http))
         server.logs = NodeLogs(node)
         await self._control(hub, node, hosts)
-        self.state.write_kubeconfig(self.url)
+        self.state.write_kubeconfig(self.kubeconfig, self.url, self.token)
         if self._infra:
             await self._serve_infrastructure(client, facts)
         await infrastructure.install(client, self._options.crds)
+        own = self.state.operator_kubeconfig
+        self.state.write_kubeconfig(own, self.url, await permissions.grant(client))
         if self._operator:
-            await self._supervise([infrastructure.operator(facts, self.kubeconfig)])
+            await self._supervise([infrastructure.operator(facts, own)])
         self._told.ready = True
         self._tell()
 

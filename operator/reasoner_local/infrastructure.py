@@ -59,6 +59,8 @@ def operator(facts: NodeFacts, kubeconfig: Path) -> Child:
     env = {**own, **facts.base_env(), "HOME": str(facts.state_dir)}
     command, port = Path(sys.executable).with_name("reasoner"), free_port()
     argv = [str(command), "operator", "--kubeconfig", str(kubeconfig), "--health-port", str(port)]
+    # Pods have addresses of this machine: the operator reads their progress as it would inside a cluster.
+    argv += ["--pod-access", "direct"]
     return Child("operator", argv, env, facts.state_dir, facts.logs / "operator.log", "127.0.0.1", port)
 
 

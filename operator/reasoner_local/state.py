@@ -13,8 +13,6 @@ from pathlib import Path
 import yaml
 
 CONTEXT = "reasoner-local"
-#: Accepted by the API server like any other; kubectl asks for a password where a kubeconfig names no user.
-TOKEN = "reasoner-local"
 _ATTEMPTS, _PAUSE = 5, 0.1
 
 
@@ -117,18 +115,28 @@ class StateDir:
         except (FileNotFoundError, TypeError, KeyError, ValueError):
             return None
 
-    def write_kubeconfig(self, url: str) -> None:
-        """Write the kubeconfig, readable by its owner alone."""
+    @property
+    def operator_kubeconfig(self) -> Path:
+        """Kubeconfig of the operator, with its service account's token."""
+        return self.path / "operator.kubeconfig"
+
+    @property
+    def token(self) -> str:
+        """The administrator's token. Raises FileNotFoundError before there is one."""
+        return str(yaml.safe_load(self.kubeconfig.read_text())["users"][0]["user"]["token"])
+
+    def write_kubeconfig(self, path: Path, url: str, token: str) -> None:
+        """Write a kubeconfig, readable by its owner alone."""
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": CONTEXT,
             "clusters": [{"name": CONTEXT, "cluster": {"server": url}}],
-            "users": [{"name": CONTEXT, "user": {"token": TOKEN}}],
+            "users": [{"name": CONTEXT, "user": {"token": token}}],
             "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}],
         }
-        self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(yaml.safe_dump(config, sort_keys=False))
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def default_state_dir() -> Path:

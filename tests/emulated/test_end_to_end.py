@@ -20,7 +20,6 @@ from reasoner_api.crd import KINDS
 from reasoner_local import seed
 from reasoner_local.client import CONFIGMAPS, DEPLOYMENTS, JOBS, PODS, SERVICES, Client, Obj, Resource
 from reasoner_local.cluster import LocalCluster
-from reasoner_local.state import TOKEN
 from support.local import condition, eventually, true
 
 RESOURCES = {kind.name: Resource("reasoner.dev", "v1alpha1", kind.plural, kind.name) for kind in KINDS.values()}
@@ -65,10 +64,11 @@ class World:
 
 
 class Operator:
-    """The operator as a process of its own, as a user runs it."""
+    """The operator as a process of its own, with no more rights than the chart gives it."""
 
     def __init__(self, kubeconfig: Path, log: Path) -> None:
         self._command = [sys.executable, "-m", "reasoner_operator.cli", "operator", "--kubeconfig", str(kubeconfig)]
+        self._command += ["--pod-access", "direct"]
         self._log = log.open("ab")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -107,13 +107,13 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def _world(folder: Path) -> AsyncIterator[World]:
-    async with LocalCluster(folder / "cluster") as cluster, Client(cluster.url, TOKEN) as client:
+    async with LocalCluster(folder / "cluster") as cluster, Client(cluster.url, cluster.token) as client:
         # Few steps of pre-training: the policy need not know anything.
         process = await asyncio.create_subprocess_exec(
             *seed.command(), "--steps", "5", env=seed.environment(cluster.environment())
         )
         assert await process.wait() == 0
-        with Operator(cluster.kubeconfig, folder / "operator.log").running() as operator:
+        with Operator(cluster.state.operator_kubeconfig, folder / "operator.log").running() as operator:
             yield World(cluster, client, operator)
 
 

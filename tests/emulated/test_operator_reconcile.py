@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS, custom_resource_definition
 from reasoner_api.report import RunReport
 from reasoner_api.status import Artifact
+from reasoner_local import permissions
 from reasoner_local.apiserver import ApiServer
+from reasoner_local.client import Client
 from reasoner_operator import reconcile
 from reasoner_operator.answers import Refused, Unavailable
 from reasoner_operator.children import watch_children
@@ -26,6 +27,7 @@ from reasoner_operator.reconcile import Reconciler
 from reasoner_operator.seen import Key, Patch, Target
 from reasoner_operator.settings import Settings
 from reasoner_operator.transport import Request
+from support.apiserver import write_kubeconfig
 from support.objects import DIGEST, NOW, SPECS
 
 CRD = "apiextensions.k8s.io/v1"
@@ -33,7 +35,7 @@ CRD = "apiextensions.k8s.io/v1"
 
 @dataclass
 class World:
-    """An API server with the CRDs, and a reconciler at work on it."""
+    """An API server with the CRDs, and a reconciler at work on it, with no more rights than the chart gives it."""
 
     server: ApiServer
     cluster: Cluster
@@ -95,26 +97,16 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    server = ApiServer()
+    server = ApiServer(admin_token="admin")
     url = await server.start()
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "test", "cluster": {"server": url}}],
-                "users": [{"name": "test", "user": {"token": "test"}}],
-                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-                "current-context": "test",
-            }
-        )
-    )
-    async with Cluster(Access(kubeconfig=kubeconfig)) as cluster:
+    async with Client(url, "admin") as client:
+        token = await permissions.grant(client)
+    admin, own = (Access(kubeconfig=write_kubeconfig(tmp_path / name, url, name)) for name in ("admin", token))
+    async with Cluster(admin) as cluster, Cluster(own) as operators:
         for kind in KINDS.values():
             await _install(cluster, custom_resource_definition(kind))
         woken: list[Key] = []
-        yield World(server, cluster, Reconciler(cluster, Settings(), wake=woken.append), woken)
+        yield World(server, cluster, Reconciler(operators, Settings(), wake=woken.append), woken)
     await server.stop()
 
 
@@ -302,7 +294,7 @@ async def test_what_cannot_be_applied_now_shows_in_the_status(world: World, monk
         raise Unavailable("500: failed calling webhook")
 
     key = await world.create("CurationJob")
-    monkeypatch.setattr(world.cluster, "apply", away)
+    monkeypatch.setattr(world.reconciler.cluster, "apply", away)
     with pytest.raises(Unavailable):
         await world.reconciler.reconcile(key)
     conditions = (await world.get(key))["status"]["conditions"]
@@ -317,7 +309,7 @@ async def test_an_event_that_is_refused_holds_nothing_up(world: World, monkeypat
         raise Refused("because it is being terminated")
 
     key = await world.create("CurationJob")
-    monkeypatch.setattr(world.cluster, "record", terminating)
+    monkeypatch.setattr(world.reconciler.cluster, "record", terminating)
     await world.reconciler.reconcile(key)
     assert (await world.get(key))["status"]["conditions"][0]["reason"] == "JobCreated"
 
@@ -334,7 +326,7 @@ async def test_an_object_that_becomes_ready_while_it_is_read_wakes_the_reader(
             waiting.append(world.reconciler.waits.of(questions))
         return await read(api_version, kind, namespace, name)
 
-    monkeypatch.setattr(world.cluster, "get", get)
+    monkeypatch.setattr(world.reconciler.cluster, "get", get)
     await world.reconciler.reconcile(run)
     assert waiting == [{run}]
     monkeypatch.undo()
@@ -355,7 +347,7 @@ async def test_the_job_is_read_before_its_pods(world: World, monkeypatch: pytest
         done.append(kind)
         return found
 
-    monkeypatch.setattr(world.cluster, "find", recorded)
+    monkeypatch.setattr(world.reconciler.cluster, "find", recorded)
     await world.reconciler.reconcile(key)
     assert "Pod" in done
 

@@ -56,13 +56,13 @@ def serving_in_thread(logs: LogSource | None = None) -> Iterator[str]:
         loop.close()
 
 
-def write_kubeconfig(path: Path, url: str) -> Path:
+def write_kubeconfig(path: Path, url: str, token: str = "any") -> Path:
     """A kubeconfig for the server, at `path`."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "local", "cluster": {"server": url}}],
-        "users": [{"name": "me", "user": {"token": "any"}}],
+        "users": [{"name": "me", "user": {"token": token}}],
         "contexts": [{"name": "local", "context": {"cluster": "local", "user": "me", "namespace": "default"}}],
         "current-context": "local",
     }

@@ -100,7 +100,10 @@ async def eventually(check: Callable[[], Awaitable[T | None]], limit: float = 10
 async def world(folder: Path, options: Options | None = None) -> AsyncIterator[World]:
     """A cluster without infrastructure, quick to retry."""
     quick = options or Options(job_backoff=0.1, restart_backoff=0.1)
-    async with LocalCluster(folder, infra=False, options=quick) as cluster, Client(cluster.url) as client:
+    async with (
+        LocalCluster(folder, infra=False, options=quick) as cluster,
+        Client(cluster.url, cluster.token) as client,
+    ):
         yield World(cluster, client)
 
 

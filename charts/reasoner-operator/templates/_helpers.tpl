@@ -68,44 +68,7 @@ progressSeconds: {{ .Values.progressSeconds | toJson }}
 9464
 {{- end }}
 
-{{- /* What the operator may do where it serves custom resources. It reads no Secret and enters no pod. */}}
+{{- /* What the operator may do: (list . "namespaced") where it serves custom resources, (list . "scan") at cluster level. */}}
 {{- define "reasoner-operator.rules" -}}
-- apiGroups: [reasoner.dev]
-  resources: [curationjobs, verifiertrainings, grporuns]
-  verbs: [get, list, watch]
-- apiGroups: [reasoner.dev]
-  resources: [curationjobs/status, verifiertrainings/status, grporuns/status]
-  verbs: [patch]
-# Children block their owner's deletion: clusters that enforce it ask for the right to set the owner's finalizers.
-- apiGroups: [reasoner.dev]
-  resources: [curationjobs/finalizers, verifiertrainings/finalizers, grporuns/finalizers]
-  verbs: [update]
-- apiGroups: [batch]
-  resources: [jobs]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [apps]
-  resources: [deployments]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
-  resources: [configmaps, services]
-  verbs: [get, list, watch, create, patch, delete]
-# What serves a verifier, beside its Deployment and Service.
-- apiGroups: [networking.k8s.io]
-  resources: [networkpolicies]
-  verbs: [get, list, create, patch, delete]
-- apiGroups: [policy]
-  resources: [poddisruptionbudgets]
-  verbs: [get, list, create, patch, delete]
-- apiGroups: [autoscaling]
-  resources: [horizontalpodautoscalers]
-  verbs: [get, list, create, patch, delete]
-- apiGroups: [keda.sh]
-  resources: [scaledobjects]
-  verbs: [get, list, create, patch, delete]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list, watch]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [create]
+{{- index ((index . 0).Files.Get "files/rules.yaml" | fromYaml) (index . 1) | toYaml }}
 {{- end }}

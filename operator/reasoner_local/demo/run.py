@@ -21,7 +21,6 @@ from reasoner_local import seed
 from reasoner_local.client import EVENTS, SERVICES, Client, Obj, Resource
 from reasoner_local.cluster import LocalCluster
 from reasoner_local.demo import view
-from reasoner_local.state import TOKEN
 
 GROUP, VERSION = "reasoner.dev", "v1alpha1"
 KINDS = (
@@ -60,7 +59,7 @@ class Demo:
         self._say("starting the embedded cluster and the operator")
         async with (
             LocalCluster(state_dir=self.state_dir, operator=True) as cluster,
-            Client(cluster.url, TOKEN) as client,
+            Client(cluster.url, cluster.token) as client,
         ):
             self._say(f"logs are in {cluster.logs_dir}; KUBECONFIG={cluster.kubeconfig}")
             try:
