@@ -26,6 +26,7 @@ from reasoner_local.apiserver import ApiServer
 from reasoner_local.client import Client
 from reasoner_local.controllers.base import Controller
 from reasoner_local.controllers.deployment import DeploymentController
+from reasoner_local.controllers.disruption import DisruptionController
 from reasoner_local.controllers.job import JobController
 from reasoner_local.controllers.proxy import Proxy
 from reasoner_local.controllers.replicaset import ReplicaSetController
@@ -201,6 +202,7 @@ class LocalCluster:
             ReplicaSetController(hub),
             ServiceController(hub, node.facts.subnet),
             Proxy(hub),
+            DisruptionController(hub),
             hosts,
         ]
         self._following = asyncio.create_task(hub.run(), name="informers")

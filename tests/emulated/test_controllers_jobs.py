@@ -124,10 +124,7 @@ async def test_disrupted_pod_is_replaced_without_counting(local: World) -> None:
     )
     job = await local.until(JOBS, "j", lambda job: count(job, "ready") == 1)
     (pod,) = await local.pods("j-")
-    mark = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
-    conditions = [*pod["status"]["conditions"], mark]
-    pod = await local.client.patch(PODS, pod, {"status": {"conditions": conditions}}, "status")
-    await local.client.delete(PODS, pod)
+    assert await local.evict(pod["metadata"]["name"]) == (201, "")
     await local.gone(PODS, pod["metadata"]["name"])
     job = await local.until(JOBS, "j", lambda job: count(job, "ready") == 1)
     assert not over(job)

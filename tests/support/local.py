@@ -82,6 +82,13 @@ class World:
         async with self.client.session.get(path, params=query) as answer:
             return await answer.text()
 
+    async def evict(self, pod: str) -> tuple[int, str]:
+        """Ask for a pod's eviction: the answer's code, and why it was refused."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": NAMESPACE}}
+        async with self.client.session.post(PODS.path(NAMESPACE, pod, "eviction"), json=body) as answer:
+            causes = ((await answer.json()).get("details") or {}).get("causes") or [{"message": ""}]
+            return answer.status, causes[0]["message"]
+
     async def reasons(self, name: str) -> set[str]:
         """Reasons of the Events about an object."""
         found, _ = await self.client.list(EVENTS)

@@ -12,6 +12,7 @@ from .answers import included, many, one, warn
 from .deletion import ORPHAN_WARNING, DeleteOptions
 from .encoding import answer
 from .errors import bad_value, invalid, method_not_allowed, not_found, unsupported_media
+from .eviction import evict
 from .lists import chosen, page
 from .objects import Obj, meta
 from .request import Target, manager_of, wants
@@ -195,5 +196,5 @@ class Handlers:
     def _evict(self, call: Call) -> web.Response:
         body = body_object(call.body)
         options = DeleteOptions.of(call.resource, body.get("deleteOptions"), dict(call.request.query))
-        self._writes.delete(call.resource, self.find(call), options)
+        evict(self._writes, call.resource, self.find(call), options)
         return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, 201)
