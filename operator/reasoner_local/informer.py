@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -56,6 +56,8 @@ class Informer:
         self.handlers: list[Handler] = []
         self.synced = asyncio.Event()
         self._client = client
+        #: Keys of the objects that each controller owns, by its uid.
+        self._owned: dict[str, set[Key]] = defaultdict(set)
         #: Objects known to be gone, so that a late answer to a write does not bring one back.
         self._gone: deque[str] = deque(maxlen=2000)
 
@@ -68,8 +70,7 @@ class Informer:
 
     def owned_by(self, owner: Obj) -> list[Obj]:
         """Objects whose controller is the given one."""
-        uid = owner["metadata"]["uid"]
-        return [obj for obj in self if (controller_of(obj) or {}).get("uid") == uid]
+        return [self.items[key] for key in sorted(self._owned.get(owner["metadata"]["uid"], ()))]
 
     def learn(self, obj: Obj) -> None:
         """Take in an object unless it is older than the copy."""
@@ -84,6 +85,7 @@ class Informer:
             self.forget(old)
             old = None
         self.items[key] = obj
+        self._index(old, obj)
         self._tell(old, obj)
 
     def forget(self, obj: Obj) -> None:
@@ -93,7 +95,17 @@ class Informer:
         held = self.items.get(key_of(obj))
         if held is not None and held["metadata"]["uid"] == uid:
             del self.items[key_of(obj)]
+            self._index(held, None)
             self._tell(obj, None)
+
+    def _index(self, old: Obj | None, new: Obj | None) -> None:
+        """Keep `_owned`: an object may be adopted or let go."""
+        if old is not None and (ref := controller_of(old)):
+            self._owned[ref["uid"]].discard(key_of(old))
+            if not self._owned[ref["uid"]]:
+                del self._owned[ref["uid"]]
+        if new is not None and (ref := controller_of(new)):
+            self._owned[ref["uid"]].add(key_of(new))
 
     def _tell(self, old: Obj | None, new: Obj | None) -> None:
         for handler in self.handlers:

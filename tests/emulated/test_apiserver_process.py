@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import statistics
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import httpx
 
+from reasoner_local.apiserver.objects import labels_of
+from reasoner_local.apiserver.selectors import required_labels
+from reasoner_local.apiserver.store import Store
 from support.apiserver import Api, serving, serving_in_thread
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -56,3 +60,20 @@ async def test_a_write_costs_the_same_among_many_objects() -> None:
             await http.post(MAPS, json={"metadata": {"name": f"m{number}"}})
             costs.append(time.process_time() - start)
     assert statistics.median(costs[-300:]) < 2 * statistics.median(costs[100:400])
+
+
+def test_lists_by_label_find_what_a_look_at_every_object_finds() -> None:
+    chance, store, key = random.Random(3), Store(), ("", "pods")
+    for _ in range(400):
+        name = f"p{chance.randrange(30)}"
+        held = store.get(key, ("default", name))
+        labels = {label: chance.choice("ab") for label in ("x", "y") if chance.random() < 0.7}
+        meta = {"namespace": "default", "name": name, "uid": name, **({"labels": labels} if labels else {})}
+        if held is not None and chance.random() < 0.3:
+            store.remove(key, held)
+        else:
+            store.put(key, {"metadata": meta})
+        for wanted in ([("x", "a")], [("y", "b"), ("x", "b")], [("z", "a")]):
+            found = [obj for obj in store.labelled(key, wanted) if set(wanted) <= set(labels_of(obj).items())]
+            assert found == [obj for obj in store.all(key) if set(wanted) <= set(labels_of(obj).items())]
+    assert required_labels("x=a,y==b,z!=c,w in (a,b),v,!u") == [("x", "a"), ("y", "b")]

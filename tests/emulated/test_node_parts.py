@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from reasoner_local import quantity
+from reasoner_local.client import PODS, Client, Obj
 from reasoner_local.dns.hosts import SHIM
 from reasoner_local.dns.hosts_file import HostsFile, Owner, revised, search
+from reasoner_local.informer import Informer
 from reasoner_local.node.context import PathMap
 from reasoner_local.node.environment import expand
 from reasoner_local.node.status import Report, phase
@@ -184,3 +186,28 @@ def test_a_hosts_file_is_changed_in_place_for_those_who_have_it_mounted(tmp_path
         file.show({})
         mounted.seek(0)
         assert "web" not in mounted.read()
+
+
+def owned(name: str, uid: str, version: int, owner: str = "") -> Obj:
+    meta = {"namespace": "default", "name": name, "uid": uid, "resourceVersion": str(version)}
+    refs = [{"uid": owner, "kind": "Job", "name": "j", "controller": True}] if owner else []
+    return {"metadata": {**meta, "ownerReferences": refs}}
+
+
+def test_an_informer_knows_who_owns_what_through_adoption_and_replacement() -> None:
+    informer = Informer(Client("http://nowhere"), PODS)
+    first, second = {"metadata": {"uid": "first"}}, {"metadata": {"uid": "second"}}
+
+    def names(owner: Obj) -> list[str]:
+        return [obj["metadata"]["name"] for obj in informer.owned_by(owner)]
+
+    informer.learn(owned("b", "1", 1, "first"))
+    informer.learn(owned("a", "2", 2, "first"))
+    informer.learn(owned("alone", "3", 3))
+    assert (names(first), names(second)) == (["a", "b"], [])
+    informer.learn(owned("b", "1", 4, "second"))
+    informer.learn(owned("a", "4", 5, "second"))
+    assert (names(first), names(second)) == ([], ["a", "b"])
+    informer.forget(owned("b", "1", 6, "second"))
+    informer.learn(owned("a", "4", 7))
+    assert (names(first), names(second)) == ([], [])

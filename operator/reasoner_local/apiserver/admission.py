@@ -5,15 +5,15 @@ Custom resources go by their CRD's schema, built-in kinds by their types and `ki
 
 from collections.abc import Iterator
 
-from .cel_rules import has_rules, object_rule_problems
+from .cel_rules import object_rule_problems
 from .crd_check import crd_problems
 from .deletion import CRDS
 from .errors import ApiError, FieldProblem, bad_request, bad_value
-from .field_types import OBJECT_META, Schema
+from .field_types import OBJECT_META
 from .kinds import KINDS, PLAIN
 from .metadata_check import metadata_change_problems, metadata_problems
 from .objects import Obj, meta
-from .resources import Resource
+from .resources import CustomVersion, Resource
 from .schema_check import MISSING, schema_problems
 from .schema_fields import drop_nulls, fill_defaults, misfits, prune
 
@@ -92,7 +92,7 @@ def problems_of(resource: Resource, new: Obj, old: Obj | None) -> Iterator[Field
     if old is not None:
         yield from metadata_change_problems(old, new)
     if resource.custom is not None:
-        yield from _custom_problems(resource.custom.schema, new, old)
+        yield from _custom_problems(resource.custom, new, old)
         return
     kind = KINDS.get(resource.key, PLAIN)
     if resource.key == CRDS:
@@ -103,13 +103,13 @@ def problems_of(resource: Resource, new: Obj, old: Obj | None) -> Iterator[Field
         yield from kind.change_problems(old, new)
 
 
-def _custom_problems(schema: Schema, new: Obj, old: Obj | None) -> Iterator[FieldProblem]:
+def _custom_problems(custom: CustomVersion, new: Obj, old: Obj | None) -> Iterator[FieldProblem]:
     before = MISSING if old is None else old
-    faults = list(schema_problems(new, schema, "", before))
+    faults = list(schema_problems(new, custom.schema, "", before))
     yield from faults
-    if not has_rules(schema):
+    if custom.rules is None:
         return
     if any(fault.reason in _BLOCKING for fault in faults):
         yield bad_value("<nil>", None, _NOT_CHECKED)
     else:
-        yield from object_rule_problems(new, schema, before)
+        yield from object_rule_problems(new, custom.rules, before)

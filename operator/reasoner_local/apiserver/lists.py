@@ -10,7 +10,7 @@ from .errors import ApiError, bad_request
 from .objects import Key, Obj, key_of, meta
 from .request import Target
 from .resources import Resource
-from .selectors import Predicate, field_selector, label_selector
+from .selectors import Predicate, field_selector, label_selector, required_labels
 from .store import Store
 
 
@@ -51,7 +51,9 @@ def _limit(request: web.Request) -> int:
 def page(store: Store, request: web.Request, resource: Resource, target: Target) -> tuple[list[Obj], Obj]:
     """The objects that the request asks for, and the list's metadata with the token of the next page."""
     matches = chosen(request, target, resource)
-    objects = [obj for obj in store.all(resource.key) if matches(obj)]
+    labels = required_labels(request.query.get("labelSelector"))
+    candidates = store.labelled(resource.key, labels) if labels else store.all(resource.key)
+    objects = [obj for obj in candidates if matches(obj)]
     list_meta: Obj = {"resourceVersion": str(store.revision)}
     if token := request.query.get("continue"):
         start = _start(token)

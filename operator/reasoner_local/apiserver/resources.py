@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from .cel_rules import Node, rules_of
 from .field_types import ANY, Schema
 from .objects import Obj
 
@@ -21,6 +22,11 @@ class CustomVersion:
     columns: tuple[Obj, ...] = ()
     selectable: tuple[str, ...] = ()
     scale: Obj | None = None
+
+    @cached_property
+    def rules(self) -> Node | None:
+        """Its CEL rules; None where it has none."""
+        return rules_of(self.schema)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,6 +51,12 @@ def label_selector(text: str | None) -> Predicate:
     return lambda obj: all(test(labels_of(obj)) for test in tests)
 
 
+def required_labels(text: str | None) -> list[tuple[str, str]]:
+    """The labels that everything which a labelSelector chooses has with just that value."""
+    found = (_COMPARE.fullmatch(term.strip()) for term in _TERM.findall(text or ""))
+    return [(term[1], term[3]) for term in found if term and term[2] != "!="]
+
+
 def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()

@@ -7,12 +7,15 @@ are. `writes` is the only writer; `watch` and the garbage collector listen.
 import asyncio
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .errors import expired
-from .objects import Key, Obj, key_of, meta, owners_of
+from .objects import Key, Obj, key_of, labels_of, meta, owners_of
 from .resources import ResourceKey
+
+# Name and value.
+Label = tuple[str, str]
 
 FIRST_REVISION = 1000
 HISTORY = 10_000
@@ -33,7 +36,7 @@ Watcher = asyncio.Queue[Event | None]
 
 
 class Store:
-    """All objects of all resource types, by type, namespace and name, by uid and by owner."""
+    """All objects of all resource types, by type, namespace and name, by uid, by owner and by label."""
 
     def __init__(self) -> None:
         self.revision = FIRST_REVISION
@@ -41,6 +44,7 @@ class Store:
         self._history: defaultdict[ResourceKey, deque[Event]] = defaultdict(lambda: deque(maxlen=HISTORY))
         self._by_uid: dict[str, tuple[ResourceKey, Key]] = {}
         self._owned: defaultdict[str, dict[str, tuple[ResourceKey, Key]]] = defaultdict(dict)
+        self._labelled: defaultdict[ResourceKey, dict[Label, set[Key]]] = defaultdict(dict)
         self._watchers: defaultdict[ResourceKey, set[Watcher]] = defaultdict(set)
         self.listeners: list[Callable[[Event], None]] = []
 
@@ -52,6 +56,13 @@ class Store:
         """Every object of a type, in the order of namespace and name, as a real server lists."""
         objects = self._objects[resource]
         return [objects[key] for key in sorted(objects)]
+
+    def labelled(self, resource: ResourceKey, labels: Iterable[Label]) -> list[Obj]:
+        """Every object of a type that has one of these labels, the rarest, in the order of `all`: a superset of those
+        that have them all, found without looking at the others."""
+        found = self._labelled[resource]
+        keys = min((found.get(label, set()) for label in labels), key=len)
+        return [self._objects[resource][key] for key in sorted(keys)]
 
     def in_namespace(self, namespace: str) -> list[tuple[ResourceKey, Obj]]:
         """Everything that lies in a namespace."""
@@ -95,6 +106,7 @@ class Store:
 
     def _index(self, kind: str, resource: ResourceKey, old: Obj | None, new: Obj) -> None:
         key, uid = key_of(new), meta(new)["uid"]
+        self._index_labels(resource, key, labels_of(old) if old else {}, {} if kind == "DELETED" else labels_of(new))
         for owner in owners_of(old) if old else ():
             owned = self._owned[owner["uid"]]
             owned.pop(uid, None)
@@ -108,6 +120,17 @@ class Store:
         self._by_uid[uid] = (resource, key)
         for owner in owners_of(new):
             self._owned[owner["uid"]][uid] = (resource, key)
+
+    def _index_labels(self, resource: ResourceKey, key: Key, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+        if old == new:
+            return
+        index = self._labelled[resource]
+        for label in old.items():
+            index[label].discard(key)
+            if not index[label]:
+                del index[label]
+        for label in new.items():
+            index.setdefault(label, set()).add(key)
 
     def since(self, resource: ResourceKey, revision: int) -> Iterator[Event]:
         """Every change after a revision. Raises a 410 when that is further back than the history goes."""

@@ -105,6 +105,9 @@ class WatchStream:
             await response.prepare(request)
             await response.write(backlog)
             await self._follow(response, watcher, time.monotonic() + seconds, marks=marks)
+        except ConnectionResetError:
+            # The client has left without a word, as a killed one does.
+            pass
         finally:
             self._store.unwatch(self._key, watcher)
         return response
