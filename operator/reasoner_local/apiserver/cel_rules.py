@@ -1,21 +1,21 @@
 """CEL rules of a CRD (x-kubernetes-validations), evaluated with cel-python. Called by `admission` on every write."""
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from celpy.evaluation import CELEvalError
 
 from .cel_compile import program
-from .cel_types import Made, root_schema, root_value, to_cel, to_object
+from .cel_nodes import Node, is_transition
+from .cel_types import Made, escaped, root_value, to_cel, to_object
 from .errors import FieldProblem, bad_value, duplicate, forbidden_field, required
-from .field_types import ANY, Schema
+from .field_types import Schema
 from .objects import Obj
 from .schema_check import MISSING, old_items
 
-RULES = "x-kubernetes-validations"
 # How most CRDs say that a field is immutable. Names that CEL writes otherwise begin with underscores.
 _SELF, _SELECTION = re.compile(r"\b(?:self|oldSelf)\b"), re.compile(r"\b(?:self|oldSelf)\.(\w+)\b(?!\s*\()")
 _KEEPS = re.compile(r"self\.([a-zA-Z]\w*) == oldSelf\.\1")
@@ -61,8 +61,8 @@ def _kept(rule: Obj, value: Any, old: Any) -> bool:
     said = _KEEPS.fullmatch(rule["rule"].strip())
     if said is None or not (isinstance(value, dict) and isinstance(old, dict)):
         return False
-    field = said[1]
-    return field in value and field in old and bool(value[field] == old[field])
+    name = said[1]
+    return name in value and name in old and bool(value[name] == old[name])
 
 
 @cache
@@ -79,15 +79,21 @@ def _value(value: Any, schema: Schema, fields: frozenset[str] | None, made: Made
     return to_object(value, schema, made, fields)
 
 
-def _check(rule: Obj, values: tuple[Any, Any], node: "Node", path: str, made: Made) -> FieldProblem | None:
-    value, old = values
-    schema = node.schema
+def _check(rule: Obj, values: tuple[Any, Any], node: Node, path: str, made: Made) -> FieldProblem | None:
+    """What is wrong by one rule. What has passed is remembered by what the rule reads, as most writes change nothing
+    of it and cel-python takes its time."""
     fields = _read(f"{rule['rule']} {rule.get('messageExpression', '')}")
-    names = {"self": _value(value, schema, fields, made)}
-    if old is not MISSING:
-        names["oldSelf"] = _value(old, schema, fields, made)
+    seen = None if fields is None else (rule["rule"], *(_seen(value, fields) for value in values))
+    if seen is not None and seen in node.passed:
+        return None
+    schema = node.schema
+    names = {"self": _value(values[0], schema, fields, made)}
+    if values[1] is not MISSING:
+        names["oldSelf"] = _value(values[1], schema, fields, made)
     try:
         if program(rule["rule"]).evaluate(names):
+            if seen is not None:
+                node.remember(seen)
             return None
     except CELEvalError as error:
         said = f"{_error_text(error)} evaluating rule: {rule.get('message') or rule['rule'].strip()}"
@@ -95,49 +101,12 @@ def _check(rule: Obj, values: tuple[Any, Any], node: "Node", path: str, made: Ma
     return _problem(rule, schema, (path + rule.get("fieldPath", "")).lstrip("."), _message(rule, names))
 
 
-@dataclass(frozen=True)
-class Node:
-    """A part of a schema with rules in it or below it; parts without any have no node."""
-
-    schema: Schema
-    rules: tuple[Obj, ...]
-    properties: dict[str, "Node"]
-    extra: "Node | None"
-    items: "Node | None"
-
-    @cached_property
-    def transitions(self) -> bool:
-        """Whether a rule here or below compares with the former value."""
-        below = [*self.properties.values(), *(one for one in (self.extra, self.items) if one is not None)]
-        return any(_is_transition(rule) for rule in self.rules) or any(node.transitions for node in below)
-
-    def below(self, key: str) -> "Node | None":
-        """The part that a key of an object leads to."""
-        return self.properties.get(key) if key in self.schema.get("properties", ANY) else self.extra
-
-
-def rules_of(schema: Schema) -> Node | None:
-    """The rules of a CRD's schema, None where it has none."""
-    return _node(root_schema(schema))
-
-
-def _node(schema: Any) -> Node | None:
-    if not isinstance(schema, dict):
-        return None
-    found = {key: _node(inner) for key, inner in schema.get("properties", ANY).items()}
-    properties = {key: node for key, node in found.items() if node is not None}
-    node = Node(
-        schema,
-        tuple(schema.get(RULES, ())),
-        properties,
-        _node(schema.get("additionalProperties")),
-        _node(schema.get("items")),
-    )
-    return node if node.rules or properties or node.extra or node.items else None
-
-
-def _is_transition(rule: Obj) -> bool:
-    return "oldSelf" in rule["rule"]
+def _seen(value: Any, fields: frozenset[str]) -> str:
+    """What a rule reads of a value, as text."""
+    if value is MISSING:
+        return ""
+    read = {key: item for key, item in value.items() if escaped(key) in fields} if isinstance(value, dict) else value
+    return json.dumps(read, sort_keys=True)
 
 
 def object_rule_problems(obj: Obj, rules: Node, old: Any) -> Iterator[FieldProblem]:
@@ -153,7 +122,7 @@ def _problems(values: tuple[Any, Any], node: Node, path: str, made: Made) -> Ite
         return
     for rule in node.rules:
         # A transition rule is asked where there is a former value to compare with, another where the value is new.
-        asked = old is not MISSING and not _kept(rule, value, old) if _is_transition(rule) else not unchanged
+        asked = old is not MISSING and not _kept(rule, value, old) if is_transition(rule) else not unchanged
         problem = _check(rule, values, node, path, made) if asked else None
         if problem is not None:
             yield problem

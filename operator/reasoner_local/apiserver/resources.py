@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .cel_rules import Node, rules_of
+from .cel_nodes import Node, rules_of
 from .field_types import ANY, Schema
 from .objects import Obj
 
