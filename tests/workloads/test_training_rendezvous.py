@@ -25,7 +25,7 @@ def free_port() -> int:
 
 @pytest.mark.parametrize(("own", "address"), [("10.0.0.7", "10.0.0.7"), ("fd00::7", "[fd00::7]"), ("", "run-0.run")])
 def test_the_first_pod_takes_its_own_address_and_waits_for_nobody(own: str, address: str) -> None:
-    assert master_address(Place(0, "run-0.run", 29500), own) == address
+    assert master_address(Place(0, "run-0.run", 29500), own, wait=0) == address
 
 
 def test_the_others_wait_until_the_first_pod_accepts_connections(
@@ -71,7 +71,7 @@ def test_a_first_pod_that_does_not_come_is_named_with_what_is_in_the_way(host: s
 
 
 def test_the_pod_says_so_in_its_termination_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendezvous.master_address, "__defaults__", (0,))
+    monkeypatch.setattr(launch, "JOIN_SECONDS", 0)
     for name, value in {
         "NODE_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()),
         "TERMINATION_MESSAGE_PATH": str(tmp_path / "word.json"),

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from reasoner_workloads.common.run import WorkloadError
 
 DEFAULT_PORT = 29500
-#: Seconds that the first pod may take to start after this one: torch's own patience.
-WAIT_SECONDS = 600.0
 _TRY_SECONDS, _PAUSE_SECONDS, _LINE_SECONDS = 5.0, 1.0, 15.0
 
 
@@ -35,7 +33,7 @@ class Place:
         return cls(rank, env["MASTER_ADDR"], int(env.get("MASTER_PORT", DEFAULT_PORT)))
 
 
-def master_address(place: Place, own: str, wait: float = WAIT_SECONDS) -> str:
+def master_address(place: Place, own: str, wait: float) -> str:
     """The first pod's address for torchrun. The first pod itself takes its `own`, where it knows it; the others wait
     until it accepts connections.
 
