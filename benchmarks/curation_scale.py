@@ -43,7 +43,7 @@ from reasoner_workloads.curation.publish import publish_all
 #: Rows of a crawl that shows one stage, of a WARC file, and words of a question.
 STAGE_ROWS, FILE_ROWS, WORDS = 2000, 25_000, 40
 #: Where rows end, of each hundred: the paper's shares.
-SHARES = {"unanswered": 40, "open": 40, "easy": 6, "unsolvable": 5, "trivial": 4, "kept": 5}
+SHARES = {"unanswered": 38, "open": 40, "easy": 6, "unsolvable": 5, "trivial": 4, "kept": 7}
 _CODE = re.compile(r"\bzq([a-p]+)\b")
 
 
@@ -70,22 +70,26 @@ class World:
         """Where a row ends."""
         return self.ends[number % len(self.ends)]
 
+    def asks(self, number: int) -> int:
+        """The row whose question a row asks: of each hundred one asks another's, and one nearly does."""
+        return number - 1 if number % 100 in (97, 99) else number
+
     def question(self, number: int) -> str:
-        """Words by chance; each fiftieth asks what the one 100 before it asks, each other fiftieth nearly."""
-        chance = random.Random(number - 100 if number % 50 == 49 and number >= 100 else number)
+        """Words by chance."""
+        chance = random.Random(self.asks(number))
         words = [f"w{chance.randrange(4000):x}y".translate(_LETTERS) for _ in range(WORDS)]
         if number % 100 == 99:
             words[-1] = "instead"
-        code = code_of(number - 100 if number % 50 == 49 and number >= 100 else number)
-        return f"What is the length in metres of the {code} when {' '.join(words)}?"
+        return f"What is the length in metres of the {code_of(self.asks(number))} when {' '.join(words)}?"
 
     def answer(self, number: int) -> str:
         """Mostly a number, which rules judge; for three in ten words, which they leave to the model."""
-        return f"{number + 2} metres along the edge" if number % 10 < 3 else f"{number + 2}"
+        value = self.asks(number) + 2
+        return f"{value} metres along the edge" if value % 10 < 3 else f"{value}"
 
 
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
-PAPER = World(tuple(end for end, count in SHARES.items() for _ in range(count))[::1])
+PAPER = World(tuple(end for end, count in SHARES.items() for _ in range(count)))
 
 
 def page(world: World, number: int) -> bytes:
@@ -148,7 +152,7 @@ def reply(world: World, body: dict[str, Any]) -> str:
         return json.dumps({"reasoning": "They are compared. " * 8, "equivalent": f"{number + 2} m" in given})
     right = {"unsolvable": 0, "trivial": 8}.get(end, 1 + number % 7)
     seed = int(body.get("seed") or 0)
-    value = f"{number + 2 + (seed >= right) * (1 + seed % 2)}" + (" metres" if number % 10 < 3 else "")
+    value = f"{number + 2 + (seed >= right) * (1 + seed % 2)}" + (" metres" if (number + 2) % 10 < 3 else "")
     return "We reason step by step. " * 80 + f"\\boxed{{{value}}}"
 
 
