@@ -25,11 +25,10 @@ from typing import Any
 import pyarrow as pa
 from aiohttp import web
 
-from reasoner_api.digest import digest_of
 from reasoner_api.report import RunReport
 from reasoner_api.task import TASK, CurationTask
 from reasoner_local import teacher
-from reasoner_workloads.common.store import Store, open_store
+from reasoner_workloads.common.store import Missing, Store, open_store
 from support.http_server import serving
 
 #: How a call fails, in turn.
@@ -51,10 +50,13 @@ class Model:
     answered: Counter[str] = field(default_factory=Counter)
     """Answers sent, by key."""
     injected: Counter[str] = field(default_factory=Counter)
-    kept: set[str] = field(default_factory=set)
-    """Keys whose answers were in the store when a pod was killed."""
+    wanted: Counter[str] = field(default_factory=Counter)
+    """How often an undisturbed job asks for each key: rows with the same question, each in a cell of its own, ask the
+    same."""
+    kept: Counter[str] = field(default_factory=Counter)
+    """Keys whose answers were in the store when a pod was killed, by the number of cells that held them."""
     paid_twice: list[str] = field(default_factory=list)
-    """Keys asked for although they were kept."""
+    """Keys asked for although all cells that want them held them."""
 
     def reset(self) -> None:
         """Forget what was done."""
@@ -85,7 +87,7 @@ def model() -> Iterator[Model]:
 
     async def complete(request: web.Request) -> web.Response:
         key, body = request.headers["Idempotency-Key"], json.loads(await request.read())
-        if key in found.kept:
+        if key in found.kept and found.kept[key] >= found.wanted[key]:
             found.paid_twice.append(key)
         kind = found.fault(body)
         if kind == "429":
@@ -118,7 +120,9 @@ def spoil(answer: dict[str, Any], structured: bool) -> None:
         answer["choices"] = {"text": "fine"}
 
 
-def make_task(pages: str, model_url: str, storage: dict[str, Any], **work: Any) -> CurationTask:
+def make_task(
+    pages: str, model_url: str, storage: dict[str, Any], budget: dict[str, Any] | None = None, **work: Any
+) -> CurationTask:
     """The corpus as a job."""
     extractor = {"baseURL": f"{model_url}/v1", "model": "stand-in-teacher", "price": PRICE, "timeoutSeconds": TIMEOUT}
     found = {
@@ -131,7 +135,7 @@ def make_task(pages: str, model_url: str, storage: dict[str, Any], **work: Any) 
     }
     output = f"{storage['uri']}/default/demo"
     task = {"kind": "CurationJob", "namespace": "default", "name": "demo", "output": output, "work": found}
-    made = TASK.validate_python(task)
+    made = TASK.validate_python(task | {"budget": budget or {}})
     assert isinstance(made, CurationTask)
     return made
 
@@ -149,7 +153,7 @@ class Job:
     def store(self) -> Store:
         """What the job leaves."""
         at = self.task.work.storage
-        hexed = digest_of(self.task.wire()).removeprefix("sha256:")
+        hexed = self.task.digest.removeprefix("sha256:")
         return open_store(f"{self.task.output}/{hexed}", endpoint=at.endpoint, region=at.region)
 
     def start(self, index: int) -> None:
@@ -210,7 +214,7 @@ class Job:
         """Kill a pod, note what is kept, and start the pod again."""
         self.pods[index].send_signal(signal.SIGKILL)
         self.pods[index].wait()
-        model.kept |= kept_keys(self.task)
+        model.kept = kept_keys(self.task)
         self.kills += 1
         self.start(index)
 
@@ -219,16 +223,16 @@ class Job:
 FULL = 2176
 
 
-def kept_keys(task: CurationTask) -> set[str]:
-    """The requests whose answers are in the store."""
+def kept_keys(task: CurationTask) -> Counter[str]:
+    """The requests whose answers are in the store, by the number of cells that hold them."""
     at = task.work.storage
     store = open_store(at.uri, endpoint=at.endpoint, region=at.region)
-    keys: set[str] = set()
+    found: set[tuple[str, str]] = set()
     for name in store.list("cache/responses/"):
         try:
             packed = store.get(name)
-        except LookupError:
+        except Missing:  # a pod joins its cells meanwhile
             continue
         with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
-            keys |= {json.loads(line)["key"] for line in stream.read().splitlines()}
-    return keys
+            found |= {(name.rpartition("/")[0], json.loads(line)["key"]) for line in stream.read().splitlines()}
+    return Counter(key for _, key in found)
