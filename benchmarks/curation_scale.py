@@ -44,6 +44,14 @@ from reasoner_workloads.curation.publish import publish_all
 STAGE_ROWS, FILE_ROWS, WORDS = 2000, 25_000, 40
 #: Where rows end, of each hundred: the paper's shares.
 SHARES = {"unanswered": 38, "open": 40, "easy": 6, "unsolvable": 5, "trivial": 4, "kept": 7}
+#: What a crawl costs whose rows all end there.
+STAGES = {
+    "unanswered": "a page without an answer",
+    "open": "a page with one, and an extraction",
+    "easy": "an annotation",
+    "kept": "eight candidates and their verdicts",
+}
+FETCH = "fetching a page over HTTP and keeping it"
 _CODE = re.compile(r"\bzq([a-p]+)\b")
 
 
@@ -284,18 +292,19 @@ def again(folder: Path) -> tuple[float, float]:
 
 def stage_costs(folder: Path, rows: int) -> dict[str, float]:
     """CPU milliseconds of each stage a row that reaches it."""
-    ends = {"unanswered": "read the page", "open": "extract", "easy": "annotate", "kept": "sample and judge"}
     idle = curate(World(("unanswered",)), 1, folder / "idle", 1).cpu_seconds
-    spent = {end: curate(World((end,)), rows, folder / end, 1).cpu_seconds - idle for end in ends}
+    again(folder / "idle")  # what is loaded once is not counted
+    spent = {end: curate(World((end,)), rows, folder / end, 1).cpu_seconds - idle for end in SHARES if end in STAGES}
     fetched = curate(World(("unanswered",)), rows, folder / "fetch", 1, fetch=True).cpu_seconds - idle
-    split_seconds, publish_seconds = again(folder / "unanswered")
-    common = split_seconds + publish_seconds
-    costs = {"split": split_seconds, "fetch over HTTP, page kept": fetched - spent["unanswered"]}
-    before = common
-    for end, name in ends.items():
-        costs[name], before = spent[end] - before, spent[end]
-    costs["publish"] = publish_seconds
-    return {name: 1000 * seconds / rows for name, seconds in costs.items()}
+    common = sum(again(folder / "unanswered"))
+    seconds = {
+        FETCH: fetched - spent["unanswered"],
+        STAGES["unanswered"]: spent["unanswered"] - common,
+        STAGES["open"]: spent["open"] - common,
+        STAGES["easy"]: spent["easy"] - spent["open"],
+        STAGES["kept"]: spent["kept"] - spent["easy"],
+    }
+    return {name: 1000 * each / rows for name, each in seconds.items()}
 
 
 def main() -> int:
@@ -308,34 +317,42 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="scale-") as name:
         folder = Path(name)
         costs = stage_costs(folder / "stages", arguments.stage_rows)
-        print("CPU milliseconds a row that reaches the stage:", flush=True)
+        print("CPU milliseconds a row:", flush=True)
         for stage, cost in costs.items():
-            print(f"  {stage:28} {cost:8.2f}", flush=True)
-        found = []
-        for rows in (arguments.rows // 4, arguments.rows):
-            one = curate(PAPER, rows, folder / str(rows), arguments.shards)
-            found.append(one)
-            usage = one.report.usage
-            assert usage is not None
-            each = 1000 * one.cpu_seconds / rows
-            print(
-                f"{rows:,} rows on {arguments.shards} pods: {one.wall_seconds:,.0f} s, {rows / one.wall_seconds:,.0f} "
-                f"rows/s, {each:.2f} ms CPU a row, {usage.requests:,} requests, peak {one.peak_mib:.0f} MiB a pod",
-                flush=True,
-            )
-            print("  " + ", ".join(f"{stage.name} {stage.rows_out:,}" for stage in one.report.stages), flush=True)
+            print(f"  {stage:40} {cost:8.2f}", flush=True)
+        found = [measure(folder / str(rows), rows, arguments.shards) for rows in (arguments.rows // 4, arguments.rows)]
+        split_seconds, publish_seconds = again(folder / str(arguments.rows))
+        for stage, seconds in (("split", split_seconds), ("publish", publish_seconds)):
+            costs[stage] = 1000 * seconds / arguments.rows
+            print(f"  {stage:40} {costs[stage]:8.2f}", flush=True)
     return verdict(found, costs, arguments.rows)
+
+
+def measure(folder: Path, rows: int, shards: int) -> Measured:
+    """A crawl with the paper's shares."""
+    one = curate(PAPER, rows, folder, shards)
+    usage = one.report.usage
+    assert usage is not None
+    print(
+        f"{rows:,} rows on {shards} pods: {one.wall_seconds:,.0f} s, {rows / one.wall_seconds:,.0f} rows/s, "
+        f"{1000 * one.cpu_seconds / rows:.2f} ms CPU a row, {usage.requests:,} requests, "
+        f"peak {one.peak_mib:.0f} MiB a pod",
+        flush=True,
+    )
+    print("  " + ", ".join(f"{stage.name} {stage.rows_out:,}" for stage in one.report.stages), flush=True)
+    return one
 
 
 def verdict(found: list[Measured], costs: dict[str, float], rows: int) -> int:
     """What it comes to, and whether memory is flat."""
-    each = found[1].cpu_seconds / rows
-    whole, single = 5_000_000 * each, 5_000_000 * costs["publish"] / 1000
-    print(f"5 M rows on 64 shards of one core: {whole / 64 / 3600:.1f} h of CPU a pod where models and pages keep up,")
-    fetch = costs["fetch over HTTP, page kept"]
-    print(f"  of which one pod publishes for {single / 60:.0f} min; fetching adds {fetch:.1f} ms a row")
+    each = found[1].cpu_seconds / rows + costs[FETCH] / 1000
+    print(
+        f"5 M rows on 64 shards: {5_000_000 * each / 64 / 60:.0f} minutes of CPU a pod, pages fetched; one of them "
+        f"splits for {5000 * costs['split'] / 60:.0f} minutes where the source is one file, and one publishes for "
+        f"{5000 * costs['publish'] / 60:.0f}"
+    )
     grown = found[1].peak_mib / found[0].peak_mib
-    print(f"peak memory at four times the rows: {grown:.2f} times; {'flat' if grown <= 1.25 else 'IT GROWS'}")
+    print(f"peak memory at four times the rows: {grown:.2f} times, {'flat' if grown <= 1.25 else 'IT GROWS'}")
     return int(grown > 1.25)
 
 

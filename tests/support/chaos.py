@@ -33,8 +33,8 @@ from support.http_server import serving
 
 #: How a call fails, in turn.
 FAULTS = ("429", "500", "time-out", "truncated JSON", "wrong-schema JSON")
-#: Seconds until a request counts as failed, and an answer takes.
-TIMEOUT, LATENCY = 1.0, 0.01
+#: Seconds until a request counts as failed (more than a busy machine ever takes), and an answer takes.
+TIMEOUT, LATENCY = 3.0, 0.01
 PRICE = {"inputPerMillion": 1.0, "outputPerMillion": 2.0}
 
 
@@ -95,7 +95,7 @@ def model() -> Iterator[Model]:
         if kind == "500":
             return web.json_response({"error": {"message": "oops"}}, status=500)
         if kind == "time-out":
-            await asyncio.sleep(60 * TIMEOUT)
+            await asyncio.sleep(20 * TIMEOUT)
         await asyncio.sleep(LATENCY)
         answer = teacher.completion(known, body)
         if kind == "truncated JSON":
