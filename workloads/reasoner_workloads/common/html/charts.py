@@ -10,11 +10,14 @@ from markupsafe import Markup
 WIDTH = 480
 
 
-def bars(values: Mapping[str, Sequence[int]], names: Sequence[str] = ()) -> Markup:
+def bars(values: Mapping[str, Sequence[float]], names: Sequence[str] = (), form: str = "{:,}") -> Markup:
     """Horizontal bars, one group a label; with two numbers each, the first stands pale behind the second. `names` say
-    what the two are."""
+    what the two are, `form` how a number is written."""
     most = max((number for group in values.values() for number in group), default=0) or 1
-    rows = Markup("").join(_bar(label, group, most) for label, group in values.items())
+    rows = Markup("").join(
+        _bar(label, [number / most for number in group], " → ".join(map(form.format, group)))
+        for label, group in values.items()
+    )
     return _legend(names) + Markup('<div class="bars">{}</div>').format(rows)
 
 
@@ -58,10 +61,9 @@ def line(points: Sequence[tuple[float, float]]) -> Markup:
     return _svg([Markup('<polyline points="{}"/>').format(drawn), *marks], 190, "line chart")
 
 
-def _bar(label: str, group: Sequence[int], most: int) -> Markup:
-    colours = "ba" if len(group) == 2 else "a"
-    fills = Markup("").join(_fill(colour, number / most) for colour, number in zip(colours, group, strict=True))
-    words = Markup(" → ").join(f"{number:,}" for number in group)
+def _bar(label: str, shares: Sequence[float], words: str) -> Markup:
+    colours = "ba" if len(shares) == 2 else "a"
+    fills = Markup("").join(_fill(colour, share) for colour, share in zip(colours, shares, strict=True))
     return Markup('<div class="label">{}</div><div class="track">{}</div><div class="number">{}</div>').format(
         label, fills, words
     )
