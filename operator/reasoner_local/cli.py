@@ -161,7 +161,7 @@ def status(state_dir: Where = None) -> None:
 
 def _show(folder: StateDir, told: ClusterState) -> bool:
     """Two tables: the cluster's own processes, and the pods where there are any."""
-    parts, pods = cli_view.part_rows(told), cli_view.pod_rows(told.url, folder.token)
+    parts, pods = cli_view.part_rows(told), cli_view.pod_rows(folder.kubeconfig)
     console = Console()
     console.print(f"embedded cluster in {folder.path}", soft_wrap=True)
     for title, rows in (("process", parts), ("pod", pods)):

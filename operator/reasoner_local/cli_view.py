@@ -55,17 +55,17 @@ def _health(part: Part) -> str:
     return "ok"
 
 
-def pod_rows(url: str, token: str) -> list[Row]:
+def pod_rows(kubeconfig: Path) -> list[Row]:
     """The pods' containers, of all namespaces."""
     try:
-        pods = asyncio.run(_pods(url, token))
-    except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-        return [Row("pods", url, "", f"cannot be listed: {error}", well=False)]
+        pods = asyncio.run(_pods(kubeconfig))
+    except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        return [Row("pods", "", "", f"cannot be listed: {error}", well=False)]
     return [row for pod in pods for row in _container_rows(pod)]
 
 
-async def _pods(url: str, token: str) -> list[Obj]:
-    async with asyncio.timeout(_LIMIT), Client(url, token) as client:
+async def _pods(kubeconfig: Path) -> list[Obj]:
+    async with asyncio.timeout(_LIMIT), Client.of(kubeconfig) as client:
         return (await client.list(PODS))[0]
 
 

@@ -4,13 +4,18 @@ knows. Used by the controllers, the process node and `cluster`."""
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
 import aiohttp
+
+from reasoner_local import kubeconfig
+from reasoner_local.kubeconfig import Login
 
 #: A Kubernetes object, as decoded from JSON.
 Obj: TypeAlias = dict[str, Any]
@@ -89,17 +94,23 @@ def seconds_since(stamp: str) -> float:
 class Client:
     """Reads and writes objects; an asynchronous context manager."""
 
-    def __init__(self, url: str, token: str = "") -> None:
-        self.url = url
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+    def __init__(self, login: Login) -> None:
+        self.login = login
         self._session: aiohttp.ClientSession | None = None
 
+    @classmethod
+    def of(cls, file: Path) -> Client:
+        """A client for whoever a kubeconfig of ours names."""
+        return cls(kubeconfig.read(file))
+
     async def __aenter__(self) -> Client:
+        authority, token = self.login.authority, self.login.token
+        trusted = ssl.create_default_context(cadata=authority) if authority else True
         self._session = aiohttp.ClientSession(
-            self.url,
-            headers={"User-Agent": f"{_MANAGER}/v1", **self._headers},
+            self.login.url,
+            headers={"User-Agent": f"{_MANAGER}/v1", **({"Authorization": f"Bearer {token}"} if token else {})},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=trusted),
         )
         return self
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from reasoner_local import infrastructure, permissions
+from reasoner_local import infrastructure, kubeconfig, permissions, tls
 from reasoner_local.apiserver import ApiServer
 from reasoner_local.client import Client
 from reasoner_local.controllers.base import Controller
@@ -35,6 +35,7 @@ from reasoner_local.controllers.service import ServiceController
 from reasoner_local.dns.hosts import Hosts
 from reasoner_local.events import Recorder
 from reasoner_local.informer import Hub
+from reasoner_local.kubeconfig import Login
 from reasoner_local.network import Subnet
 from reasoner_local.node.agent import Node
 from reasoner_local.node.context import Capacity, NodeFacts, Tools
@@ -70,8 +71,6 @@ class LocalCluster:
     ) -> None:
         self.state = StateDir(Path(state_dir))
         self.url = ""
-        #: The administrator's.
-        self.token = secrets.token_urlsafe()
         self._infra = infra
         self._operator = operator
         self._options = options or Options()
@@ -130,10 +129,8 @@ class LocalCluster:
         self._stack.callback(self._sweep)
         subnet = Subnet()
         self._stack.callback(subnet.close)
-        server = ApiServer(admin_token=self.token)
-        self._stack.push_async_callback(server.stop)
-        self.url = await self._serve(server)
-        client = await self._stack.enter_async_context(Client(self.url, self.token))
+        server, admin = await self._serve()
+        client = await self._stack.enter_async_context(Client(admin))
         http = await self._stack.enter_async_context(aiohttp.ClientSession())
         facts = await self._facts(subnet)
         hub = Hub(client)
@@ -141,12 +138,12 @@ class LocalCluster:
         node = Node(facts, Tools(hub, hosts, Recorder(client, "kubelet"), http))
         server.logs = NodeLogs(node)
         await self._control(hub, node, hosts)
-        self.state.write_kubeconfig(self.kubeconfig, self.url, self.token)
+        kubeconfig.write(self.kubeconfig, admin)
         if self._infra:
             await self._serve_infrastructure(client, facts)
         await infrastructure.install(client, self._options.crds)
         own = self.state.operator_kubeconfig
-        self.state.write_kubeconfig(own, self.url, await permissions.grant(client))
+        kubeconfig.write(own, replace(admin, token=await permissions.grant(client)))
         if self._operator:
             await self._supervise([infrastructure.operator(facts, own)])
         self._told.ready = True
@@ -166,15 +163,19 @@ class LocalCluster:
         if left := kill_marked(self._told.mark):
             log.warning("killed %d processes that had outlived their pods", len(left))
 
-    async def _serve(self, server: ApiServer) -> str:
-        """Serve on the port of last time if it is free, so that shells keep their kubeconfig."""
+    async def _serve(self) -> tuple[ApiServer, Login]:
+        """Serve on the port of last time if it is free, so that open shells and dashboards find it again. Returns the
+        server, and the administrator's way in."""
+        token, served = secrets.token_urlsafe(), tls.certificate("127.0.0.1", "localhost")
+        server = ApiServer(admin_token=token)
+        self._stack.push_async_callback(server.stop)
         port = urlsplit(self._told.url).port or 0
         try:
-            url = await server.start(port=port)
+            self.url = await server.start(port=port, tls=served.context)
         except OSError:
-            url = await server.start()
-        self._told.url = url
-        return url
+            self.url = await server.start(tls=served.context)
+        self._told.url = self.url
+        return server, Login(self.url, token, served.authority)
 
     async def _facts(self, subnet: Subnet) -> NodeFacts:
         options = self._options
@@ -182,7 +183,7 @@ class LocalCluster:
             name=NODE,
             mark=self._told.mark,
             state_dir=self.state.path,
-            api_port=urlsplit(self.url).port or 80,
+            api_port=urlsplit(self.url).port or 443,
             subnet=subnet,
             capacity=options.capacity,
             labels=options.node_labels,

@@ -10,9 +10,6 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import yaml
-
-CONTEXT = "reasoner-local"
 _ATTEMPTS, _PAUSE = 5, 0.1
 
 
@@ -119,24 +116,6 @@ class StateDir:
     def operator_kubeconfig(self) -> Path:
         """Kubeconfig of the operator, with its service account's token."""
         return self.path / "operator.kubeconfig"
-
-    @property
-    def token(self) -> str:
-        """The administrator's token. Raises FileNotFoundError before there is one."""
-        return str(yaml.safe_load(self.kubeconfig.read_text())["users"][0]["user"]["token"])
-
-    def write_kubeconfig(self, path: Path, url: str, token: str) -> None:
-        """Write a kubeconfig, readable by its owner alone."""
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": CONTEXT,
-            "clusters": [{"name": CONTEXT, "cluster": {"server": url}}],
-            "users": [{"name": CONTEXT, "user": {"token": token}}],
-            "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": "default"}}],
-        }
-        path.touch(mode=0o600)
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def default_state_dir() -> Path:

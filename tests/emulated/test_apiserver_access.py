@@ -15,6 +15,7 @@ from reasoner_local import permissions
 from reasoner_local.apiserver import ApiServer
 from reasoner_local.client import CLUSTER_ROLES, Client, Resource
 from reasoner_local.client import CRDS as CRD
+from reasoner_local.kubeconfig import Login
 from reasoner_operator.answers import ApiError
 from reasoner_operator.cluster import Access, Cluster
 from reasoner_operator.reconcile import Reconciler
@@ -309,7 +310,7 @@ async def test_the_operator_without_one_of_its_rights_says_which_it_lacks(case: 
     ]
     server = ApiServer(admin_token=ADMIN)
     url = await server.start()
-    async with Client(url, ADMIN) as admin:
+    async with Client(Login(url, ADMIN)) as admin:
         own = write_kubeconfig(tmp_path / "own", url, await permissions.grant(admin))
         await admin.apply(CLUSTER_ROLES, {"metadata": {"name": permissions.NAME}, "rules": rules})
         async with Cluster(Access(kubeconfig=write_kubeconfig(tmp_path / "admin", url, ADMIN))) as cluster:

@@ -107,7 +107,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def _world(folder: Path) -> AsyncIterator[World]:
-    async with LocalCluster(folder / "cluster") as cluster, Client(cluster.url, cluster.token) as client:
+    async with LocalCluster(folder / "cluster") as cluster, Client.of(cluster.kubeconfig) as client:
         # Few steps of pre-training: the policy need not know anything.
         process = await asyncio.create_subprocess_exec(
             *seed.command(), "--steps", "5", env=seed.environment(cluster.environment())

@@ -106,7 +106,7 @@ def test_default_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 async def local(tmp_path: Path) -> AsyncIterator[World]:
-    async with LocalCluster(tmp_path) as cluster, Client(cluster.url, cluster.token) as client:
+    async with LocalCluster(tmp_path) as cluster, Client.of(cluster.kubeconfig) as client:
         yield World(cluster, client)
 
 

@@ -16,6 +16,7 @@ from reasoner_local.client import PODS, Client, Obj
 from reasoner_local.dns.hosts import SHIM
 from reasoner_local.dns.hosts_file import HostsFile, Owner, revised, search
 from reasoner_local.informer import Informer
+from reasoner_local.kubeconfig import Login
 from reasoner_local.node.context import PathMap
 from reasoner_local.node.environment import expand
 from reasoner_local.node.status import Report, phase
@@ -195,7 +196,7 @@ def owned(name: str, uid: str, version: int, owner: str = "") -> Obj:
 
 
 def test_an_informer_knows_who_owns_what_through_adoption_and_replacement() -> None:
-    informer = Informer(Client("http://nowhere"), PODS)
+    informer = Informer(Client(Login("http://nowhere")), PODS)
     first, second = {"metadata": {"uid": "first"}}, {"metadata": {"uid": "second"}}
 
     def names(owner: Obj) -> list[str]:

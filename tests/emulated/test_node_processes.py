@@ -132,7 +132,7 @@ async def test_nothing_outlives_the_cluster(tmp_path: Path, number: signal.Signa
     told = StateDir(tmp_path).read()
     assert told is not None
     try:
-        async with Client(told.url, StateDir(tmp_path).token) as client:
+        async with Client.of(StateDir(tmp_path).kubeconfig) as client:
             stubborn = "trap '' TERM HUP INT; " if number == signal.SIGTERM else ""
             container = shell(STRAY + stubborn + "while true; do sleep 0.1; done")
             meta = {"name": "p", "namespace": "default"}

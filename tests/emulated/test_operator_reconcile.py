@@ -17,6 +17,7 @@ from reasoner_api.status import Artifact
 from reasoner_local import permissions
 from reasoner_local.apiserver import ApiServer
 from reasoner_local.client import Client
+from reasoner_local.kubeconfig import Login
 from reasoner_operator import reconcile
 from reasoner_operator.answers import Refused, Unavailable
 from reasoner_operator.children import watch_children
@@ -99,7 +100,7 @@ class World:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     server = ApiServer(admin_token="admin")
     url = await server.start()
-    async with Client(url, "admin") as client:
+    async with Client(Login(url, "admin")) as client:
         token = await permissions.grant(client)
     admin, own = (Access(kubeconfig=write_kubeconfig(tmp_path / name, url, name)) for name in ("admin", token))
     async with Cluster(admin) as cluster, Cluster(own) as operators:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
+from reasoner_local import kubeconfig
 from reasoner_local.apiserver import ApiServer, LogSource
+from reasoner_local.kubeconfig import Login
 
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
@@ -41,14 +43,16 @@ async def serving(logs: LogSource | None = None) -> AsyncIterator[tuple[ApiServe
 
 
 @contextmanager
-def serving_in_thread(logs: LogSource | None = None) -> Iterator[str]:
+def serving_in_thread(
+    logs: LogSource | None = None, admin_token: str = "", tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """The URL of a server in an event loop of its own: for clients that block."""
     loop = asyncio.new_event_loop()
-    server = ApiServer(logs)
+    server = ApiServer(logs, admin_token)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield asyncio.run_coroutine_threadsafe(server.start("127.0.0.1", 0), loop).result(10)
+        yield asyncio.run_coroutine_threadsafe(server.start("127.0.0.1", 0, tls), loop).result(10)
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -58,16 +62,7 @@ def serving_in_thread(logs: LogSource | None = None) -> Iterator[str]:
 
 def write_kubeconfig(path: Path, url: str, token: str = "any") -> Path:
     """A kubeconfig for the server, at `path`."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "local", "cluster": {"server": url}}],
-        "users": [{"name": "me", "user": {"token": token}}],
-        "contexts": [{"name": "local", "context": {"cluster": "local", "user": "me", "namespace": "default"}}],
-        "current-context": "local",
-    }
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return kubeconfig.write(path, Login(url, token))
 
 
 class Api:

@@ -109,7 +109,7 @@ async def world(folder: Path, options: Options | None = None) -> AsyncIterator[W
     quick = options or Options(job_backoff=0.1, restart_backoff=0.1)
     async with (
         LocalCluster(folder, infra=False, options=quick) as cluster,
-        Client(cluster.url, cluster.token) as client,
+        Client.of(cluster.kubeconfig) as client,
     ):
         yield World(cluster, client)
 

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 
 from aiohttp import ClientSession, web
 
@@ -70,8 +71,9 @@ class ApiServer:
         self._runner: web.AppRunner | None = None
         self._session: ClientSession | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Serve on that address (port 0 takes a free one). Returns the URL. Raises OSError when it is taken."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> str:
+        """Serve on that address (port 0 takes a free one), by HTTPS where there is a certificate. Returns the URL.
+        Raises OSError when it is taken."""
         seed(self._writes)
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{tail:.*}", self._handle)
@@ -79,8 +81,8 @@ class ApiServer:
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         listener = socket.create_server((host, port), backlog=512)
-        await web.SockSite(self._runner, listener).start()
-        return f"http://{host}:{listener.getsockname()[1]}"
+        await web.SockSite(self._runner, listener, ssl_context=tls).start()
+        return f"{'https' if tls else 'http'}://{host}:{listener.getsockname()[1]}"
 
     async def stop(self) -> None:
         """End every watch, then the server."""

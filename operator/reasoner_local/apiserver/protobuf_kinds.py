@@ -137,6 +137,12 @@ KINDS: dict[str, Fields] = {
     ),
     "SelfSubjectAccessReview": _kind(spec=_REVIEW),
     "SelfSubjectRulesReview": _kind(spec=_fields("1 namespace str")),
+    "TokenRequest": _kind(
+        spec=_fields(
+            "1 audiences list:str; 3 boundObjectRef ref; 4 expirationSeconds int",
+            ref=_fields("1 kind str; 2 apiVersion str; 3 name str; 4 uid str"),
+        )
+    ),
     "Eviction": _fields("1 metadata meta; 2 deleteOptions options", meta=META, options=_OPTIONS),
     "DeleteOptions": _OPTIONS,
 }

@@ -59,7 +59,7 @@ class Demo:
         self._say("starting the embedded cluster and the operator")
         async with (
             LocalCluster(state_dir=self.state_dir, operator=True) as cluster,
-            Client(cluster.url, cluster.token) as client,
+            Client.of(cluster.kubeconfig) as client,
         ):
             self._say(f"logs are in {cluster.logs_dir}; KUBECONFIG={cluster.kubeconfig}")
             try:
