@@ -27,10 +27,10 @@ from typing import Any
 
 import aiohttp
 import kopf
-import yaml
 
 from reasoner_api.crd import KINDS, custom_resource_definition
 from reasoner_local.client import CRDS, JOBS, Client, Resource
+from reasoner_local.kubeconfig import Login, read, write
 
 CURATIONS = Resource("reasoner.dev", "v1alpha1", "curationjobs", "CurationJob")
 COLUMNS = ("operator", "objects", "wall s", "less waiting s", "server CPU s", "operator CPU s", "server ms/object")
@@ -115,7 +115,7 @@ def judge(small: Row, large: Row) -> list[tuple[bool, str]]:
 def measure(operator: str, count: int) -> Row:
     """One run from nothing."""
     with tempfile.TemporaryDirectory(prefix="operator-scale-") as folder, _server() as (server, url):
-        kubeconfig = _write_kubeconfig(Path(folder) / "kubeconfig", url)
+        kubeconfig = write(Path(folder) / "kubeconfig", Login(url, "any"))
         asyncio.run(_install(url))
         with _operator(operator, kubeconfig, Path(folder) / "operator.log") as working:
             row = asyncio.run(_run(operator, count, url, (server.pid, working.pid)))
@@ -124,13 +124,13 @@ def measure(operator: str, count: int) -> Row:
 
 
 async def _install(url: str) -> None:
-    async with Client(url) as client:
+    async with Client(Login(url)) as client:
         for kind in KINDS.values():
             await client.create(CRDS, custom_resource_definition(kind))
 
 
 async def _run(operator: str, count: int, url: str, pids: tuple[int, int]) -> Row:
-    async with Client(url) as client:
+    async with Client(Login(url)) as client:
         await _warm_up(client)
         before, began = [Spent.of(pid) for pid in pids], time.monotonic()
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
@@ -209,24 +209,10 @@ def _operator(which: str, kubeconfig: Path, log: Path) -> Iterator[subprocess.Po
             process.terminate()
 
 
-def _write_kubeconfig(path: Path, url: str) -> Path:
-    entry = {"name": "scale"}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "scale",
-        "clusters": [{**entry, "cluster": {"server": url}}],
-        "users": [{**entry, "user": {"token": "any"}}],
-        "contexts": [{**entry, "context": {"cluster": "scale", "user": "scale", "namespace": "default"}}],
-    }
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
 def run_minimal(kubeconfig: Path) -> None:
     """The minimal operator: a Job for every CurationJob, a phase in its status."""
     os.environ["KUBECONFIG"] = str(kubeconfig)
-    url = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    url = read(kubeconfig).url
     session: list[aiohttp.ClientSession] = []
 
     @kopf.on.login()
