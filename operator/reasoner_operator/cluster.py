@@ -73,6 +73,13 @@ class Cluster:
         # A list's items come without the type that an object alone carries.
         return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"] or []]
 
+    async def events(self, namespace: str, uid: str) -> list[Object]:
+        """The Events about one object."""
+        query = [("fieldSelector", f"involvedObject.uid={uid}")]
+        found = await self.transport.ask(Request("GET", path_of("v1", "Event", namespace), query))
+        items: list[Object] = found["items"] or []
+        return items
+
     async def metadata(self, path: str, selector: str) -> AsyncIterator[Object]:
         """Metadata of every object of a collection that the label selector matches, then of each that changes or
         goes. Ends when the API server ends the watch, after minutes: then ask again.

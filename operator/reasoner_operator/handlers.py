@@ -15,7 +15,13 @@ from reasoner_operator.status import is_up_to_date
 from reasoner_operator.transport import Connection
 
 #: Children whose events concern their parent (`children` watches them).
-CHILDREN = (("batch", "v1", "jobs"), ("", "v1", "pods"), ("apps", "v1", "deployments"))
+CHILDREN = (
+    ("batch", "v1", "jobs"),
+    ("", "v1", "pods"),
+    ("apps", "v1", "deployments"),
+    ("", "v1", "configmaps"),
+    ("", "v1", "services"),
+)
 
 
 def register(

@@ -18,6 +18,7 @@ LABEL_ROLE = f"{GROUP}/role"
 #: First digits of the digest that a server serves: servers of two digests never share a Service.
 LABEL_ARTIFACT = f"{GROUP}/artifact"
 ANNOTATION_DIGEST = f"{GROUP}/task-digest"
+ANNOTATION_TASK = f"{GROUP}/task"
 ANNOTATION_ARTIFACT = f"{GROUP}/artifact-digest"
 
 ROLE_WORK = "work"

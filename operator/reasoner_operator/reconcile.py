@@ -16,6 +16,7 @@ from reasoner_api.report import RunReport
 from reasoner_operator import metrics, naming, servers
 from reasoner_operator.answers import ApiError, Refused, Unavailable
 from reasoner_operator.cluster import Cluster
+from reasoner_operator.complaints import Complaints
 from reasoner_operator.plan import plan
 from reasoner_operator.plan.outcome import held_up, stalled
 from reasoner_operator.plan.references import keys
@@ -38,6 +39,9 @@ class Reconciler:
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     waits: Waits = field(default_factory=Waits)
     census: metrics.Census = field(default_factory=metrics.Census)
+
+    def __post_init__(self) -> None:
+        self.complaints = Complaints(self.cluster)
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass over one object. Returns the seconds until it should be looked at again, or None.
@@ -89,6 +93,7 @@ class Reconciler:
         jobs, pods, config_maps, services = (_owned(obj, items) for items in (found_jobs, *lists))
         job = jobs[0] if jobs else None
         work_pods = [pod for pod in pods if job and _owner_uid(pod) == job["metadata"]["uid"]]
+        serving_pods = tuple(pod for pod in pods if _role(pod) == naming.ROLE_SERVE)
         return Seen(
             kind=kind,
             obj=obj,
@@ -97,7 +102,8 @@ class Reconciler:
             config_maps=tuple(config_maps),
             services=tuple(item for item in services if _role(item) == naming.ROLE_WORK),
             serving=tuple(_owned(obj, await servers.of(self.cluster, key))) if kind is VERIFIER else (),
-            servers=tuple(pod for pod in pods if _role(pod) == naming.ROLE_SERVE),
+            servers=serving_pods,
+            complaints=await self.complaints.about(job, (*work_pods, *serving_pods)),
             users=await servers.users(self.cluster, key) if kind is VERIFIER else (),
             held=await servers.held(self.cluster, obj) if kind is GRPO else (),
             leftovers=_leftovers(obj, [item for items in (found_jobs, *lists) for item in items]),

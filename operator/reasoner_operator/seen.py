@@ -42,6 +42,8 @@ class Seen:
     #: Of a VerifierTraining: all that serves it (Deployment, Service, ...), and the pods of that.
     serving: tuple[Object, ...] = ()
     servers: tuple[Object, ...] = ()
+    #: Warnings, as Events, about the Job or a pod that does not get on.
+    complaints: tuple[Object, ...] = ()
     #: Of a VerifierTraining: the GRPORuns that refer to it.
     users: tuple[Object, ...] = ()
     #: Of a GRPORun that has ended: what served its verifier and outlived the VerifierTraining for its sake.

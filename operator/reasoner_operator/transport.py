@@ -22,6 +22,11 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 #: Seconds for one answer.
 API_TIMEOUT = 30
+#: A server that is busy says how long it wants to be left alone: it is asked this often, as client-go does, and left
+#: alone for so many seconds at most. Meanwhile the queue's worker waits, so that nothing else is asked in its place.
+BUSY_TRIES = 5
+BUSY_SECONDS = 10.0
+BUSY = (429, 503)
 
 Query = Sequence[tuple[str, str]]
 
@@ -93,11 +98,20 @@ class Transport:
         )
 
     async def request(self, request: Request) -> tuple[int, bytes]:
-        """Status and body of the answer.
+        """Status and body of the answer; of a server that says when to ask again, the answer of then.
 
         Raises:
             Unavailable: there is no answer.
         """
+        for _ in range(BUSY_TRIES - 1):
+            status, body, wait = await self._attempt(request)
+            if wait is None:
+                return status, body
+            await asyncio.sleep(wait)
+        return (await self._attempt(request))[:2]
+
+    async def _attempt(self, request: Request) -> tuple[int, bytes, float | None]:
+        """Status and body, and the seconds after which the server would rather answer."""
         serialized = await self._serialized(request)
         try:
             response = await self._api.call_api(*serialized, _request_timeout=API_TIMEOUT)
@@ -106,7 +120,7 @@ class Transport:
             metrics.api_answer(request.method, "<error>")
             raise Unavailable(f"{request.method} {request.path}: {str(error) or type(error).__name__}") from error
         metrics.api_answer(request.method, str(response.status))
-        return response.status, body
+        return response.status, body, _wait(response.status, response.headers.get("Retry-After", ""))
 
     async def ask(self, request: Request) -> Any:
         """The answer's JSON.
@@ -146,3 +160,10 @@ class Transport:
             body=request.content[1] if request.content else None,
             auth_settings=["BearerToken"],
         )
+
+
+def _wait(status: int, retry_after: str) -> float | None:
+    """Seconds that a busy server asks for; API servers give them as a number."""
+    if status not in BUSY or not retry_after.isdecimal():
+        return None
+    return min(float(retry_after), BUSY_SECONDS)

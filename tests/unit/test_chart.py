@@ -140,7 +140,7 @@ SERVE = [
         )
     ),
     rule("", ["pods"], READ),
-    rule("", ["events"], ["create"]),
+    rule("", ["events"], ["list", "create"]),
 ]
 SCAN_CRDS = rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["list", "watch"])
 SCAN_NAMESPACES = rule("", ["namespaces"], ["list", "watch"])

@@ -40,6 +40,13 @@ def deployment(ready_replicas: int, observed: int = 1, updated: int = 1) -> dict
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "status": status}
 
 
+def refused_deployment() -> dict[str, Any]:
+    made = deployment(0)
+    refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: team"}
+    made["status"]["conditions"] = [refused]
+    return made
+
+
 def running_pod(container: dict[str, Any]) -> dict[str, Any]:
     made = pod("server-0")
     made["metadata"]["labels"] = {"reasoner.dev/artifact": "a" * 12}
@@ -71,6 +78,12 @@ LOST_SERVER = {
     "ready": False,
     "state": {"running": {}},
     "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "CUDA out of memory\n"}},
+}
+REFUSED = {
+    "type": "Warning",
+    "reason": "FailedCreate",
+    "involvedObject": {"kind": "Job", "name": "demo-work-12345678"},
+    "message": "pods are forbidden: exceeded quota: team",
 }
 TRAINING = {"job": job("Complete"), "pods": (pod("demo-0", TRAINED),)}
 
@@ -213,6 +226,14 @@ CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
     "a pod whose image is not there says why": (
         seen("GRPORun", job=job(), pods=(pending_pod(containerStatuses=[NO_IMAGE]),)),
         ("Pending", "False", "True", "False", "ImagePullBackOff"),
+    ),
+    "a Job that may make no pods says why": (
+        seen("GRPORun", job=job(), complaints=(REFUSED,)),
+        ("Pending", "False", "True", "False", "FailedCreate"),
+    ),
+    "a verifier whose pods are refused says why": (
+        seen("VerifierTraining", **TRAINING, serving=(refused_deployment(),)),
+        ("Deploying", "False", "True", "False", "FailedCreate"),
     ),
     "a running pod makes the run Running": (
         seen("GRPORun", job=job(), pods=(pod("demo-0"),)),
@@ -509,6 +530,10 @@ def test_an_edit_of_a_run_that_is_over_is_noted() -> None:
             "pod server-0: main Error (exit code 1): CUDA out of memory",
         ),
         (seen("GRPORun", job=job("Complete")), "delete this GRPORun and apply it again"),
+        (
+            seen("GRPORun", job=job(), complaints=(REFUSED,)),
+            "Job demo-work-12345678: pods are forbidden: exceeded quota: team",
+        ),
         (seen("CurationJob", leftovers=("Job/demo-1",)), "until Job/demo-1 of an earlier CurationJob of this name"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from reasoner_api.crd import CURATION, GRPO, VERIFIER
 from reasoner_operator.plan import curation, grpo, verifier
 from reasoner_operator.plan.compute import UnknownProfile
 from reasoner_operator.plan.outcome import stalled
+from reasoner_operator.plan.restored import restored
 from reasoner_operator.plan.rollout import NoNodeLeft
 from reasoner_operator.seen import Plan, Seen
 from reasoner_operator.settings import Settings, describe
@@ -25,7 +27,7 @@ _PLANNERS: dict[str, Callable[[Seen, Settings, datetime], Plan]] = {
 def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     """What to do about one object, and what to say of it."""
     try:
-        return _PLANNERS[seen.kind.name](seen, settings, now)
+        made = _PLANNERS[seen.kind.name](seen, settings, now)
     except ValidationError as error:
         # The API server admits what the CRD allows; an older CRD may allow what this operator does not know.
         return stalled(seen, "InvalidSpec", f"spec.{describe(error)}", now)
@@ -33,3 +35,4 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         return stalled(seen, "UnknownProfile", f"spec.{error}", now)
     except NoNodeLeft as error:
         return stalled(seen, "InvalidSpec", f"spec.{error}", now)
+    return replace(made, apply=(*restored(seen), *made.apply))

@@ -62,18 +62,23 @@ def manifests(seen: Seen, work: Work) -> tuple[Object, ...]:
         "annotations": {naming.ANNOTATION_DIGEST: work.digest},
         "ownerReferences": [naming.owner_reference(seen.obj)],
     }
-    config_map = {
+    text = canonical_json(work.task.wire()).decode()
+    services = (headless_service(metadata),) if work.several_nodes else ()
+    return (config_map(metadata, text), *services, _job(metadata, work, text))
+
+
+def config_map(metadata: Object, text: str) -> Object:
+    """What the pods read, which nobody changes under them."""
+    return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata,
         "immutable": True,
-        "data": {TASK_FILE: canonical_json(work.task.wire()).decode()},
+        "data": {TASK_FILE: text},
     }
-    services = (_headless_service(metadata),) if work.several_nodes else ()
-    return (config_map, *services, _job(metadata, work))
 
 
-def _headless_service(metadata: Object) -> Object:
+def headless_service(metadata: Object) -> Object:
     """Gives each pod the stable name `<job>-<index>.<job>` that the process group meets at."""
     return {
         "apiVersion": "v1",
@@ -89,7 +94,7 @@ def _headless_service(metadata: Object) -> Object:
     }
 
 
-def _job(metadata: Object, work: Work) -> Object:
+def _job(metadata: Object, work: Work, text: str) -> Object:
     queue = {QUEUE_LABEL: work.scheduling.queue_name} if work.scheduling.queue_name else {}
     spec: Object = {
         "completionMode": "Indexed",
@@ -108,7 +113,12 @@ def _job(metadata: Object, work: Work) -> Object:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {**metadata, "labels": {**metadata["labels"], **queue}},
+        "metadata": {
+            **metadata,
+            "labels": {**metadata["labels"], **queue},
+            # The ConfigMap's text once more: one that somebody deletes is made again as it was (`restored`).
+            "annotations": {**metadata["annotations"], naming.ANNOTATION_TASK: text},
+        },
         "spec": spec,
     }
 

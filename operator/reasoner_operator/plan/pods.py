@@ -29,6 +29,23 @@ def trouble(pods: tuple[Object, ...]) -> tuple[str, str] | None:
     return None
 
 
+def is_starting(pod: Object) -> bool:
+    """Whether a pod has a node, and nothing to show there yet."""
+    status = pod.get("status", {})
+    if status.get("phase") != "Pending" or not pod.get("spec", {}).get("nodeName"):
+        return False
+    states = [container.get("state", {}) for container in _containers(pod)]
+    return not any("running" in state or state.get("waiting", {}).get("reason") not in ORDINARY for state in states)
+
+
+def complaint(events: tuple[Object, ...]) -> tuple[str, str] | None:
+    """What the cluster says of a Job or a pod that does not get on, in its own words: (reason, message)."""
+    for event in events:
+        about = event["involvedObject"]
+        return event.get("reason") or "Warning", f"{about['kind']} {about['name']}: {event.get('message', '')}"
+    return None
+
+
 def _container_trouble(container: Object) -> tuple[str, str] | None:
     waiting = container.get("state", {}).get("waiting", {})
     reason = waiting.get("reason")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from reasoner_api.status import Artifact
 from reasoner_api.verifier import VerifierTrainingSpec
 from reasoner_operator import naming
-from reasoner_operator.plan.pods import trouble
+from reasoner_operator.plan import standing
+from reasoner_operator.plan.pods import complaint, trouble
 from reasoner_operator.plan.served import manifests, replicas
 from reasoner_operator.plan.server import Served
 from reasoner_operator.plan.standing import Outcome
@@ -44,7 +45,7 @@ def serve(
             message = f"{found.state.message}; scaled to zero until a GRPORun refers to it"
             found = replace(found, state=replace(found.state, message=message))
         return found, made
-    if problem := trouble(_pods(seen, trained.model)):
+    if problem := trouble(_pods(seen, trained.model)) or _refused(seen, trained.model) or complaint(seen.complaints):
         return replace(found, state=State("Deploying", *problem, trouble=True)), made
     message = f"{ready_replicas(seen, trained.model)} of {least} replicas of the verifier are ready"
     return replace(found, state=State("Deploying", "Deploying", message)), made
@@ -75,6 +76,12 @@ def ready_replicas(seen: Seen, model: Artifact) -> int:
 def _pods(seen: Seen, model: Artifact) -> tuple[Object, ...]:
     digest = naming.short(model.digest)
     return tuple(pod for pod in seen.servers if pod["metadata"].get("labels", {}).get(naming.LABEL_ARTIFACT) == digest)
+
+
+def _refused(seen: Seen, model: Artifact) -> tuple[str, str] | None:
+    """Why the Deployment gets no pods (a quota, a security policy): (reason, message)."""
+    found = standing.condition(deployment(seen, model), "ReplicaFailure")
+    return (found.get("reason") or "ReplicaFailure", found.get("message", "")) if found else None
 
 
 def _short_of(wanted: float, agreement: float | None) -> str:

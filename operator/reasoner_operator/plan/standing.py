@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reasoner_api.report import RunReport
 from reasoner_operator.plan.job import QUEUE_LABEL
-from reasoner_operator.plan.pods import last_failure, trouble
+from reasoner_operator.plan.pods import complaint, last_failure, trouble
 from reasoner_operator.seen import Object, Seen
 from reasoner_operator.status import State, merged, reports
 
@@ -30,6 +30,22 @@ def condition(obj: Object | None, kind: str) -> Object | None:
 def is_ended(job: Object | None) -> bool:
     """Whether a Job is over, either way."""
     return bool(condition(job, "Complete") or condition(job, "Failed"))
+
+
+def group_size(seen: Seen) -> int | None:
+    """How many pods run side by side where they need each other: all of the Job's."""
+    completions: int | None = (seen.job or {"spec": {}})["spec"].get("completions")
+    return completions
+
+
+def is_short_of_pods(job: Object, pods: tuple[Object, ...]) -> bool:
+    """Whether a Job that is at work has fewer pods than it wants."""
+    spec = job["spec"]
+    if is_ended(job) or spec.get("suspend"):
+        return False
+    left = spec.get("completions", 1) - job.get("status", {}).get("succeeded", 0)
+    alive = [pod for pod in pods if pod.get("status", {}).get("phase") in ("Pending", "Running")]
+    return bool(len(alive) < min(spec.get("parallelism", 1), left))
 
 
 def is_over(seen: Seen) -> bool:
@@ -90,7 +106,7 @@ def _paused(seen: Seen) -> State:
 
 def _under_way(seen: Seen, report: RunReport | None) -> State:
     phase = "Pending" if report is None else "Running"
-    if found := trouble(seen.pods):
+    if found := trouble(seen.pods) or complaint(seen.complaints):
         return State(phase, *found, trouble=True)
     phases = {pod.get("status", {}).get("phase") for pod in seen.pods}
     # Those that have ended well are followed by the next shards, or by the Job's own end.

@@ -43,7 +43,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     return Plan(
         status=_status(seen, found, model, bool(served), now),
         apply=served,
-        patch=outcome.adjustments(seen, spec.suspend, spec.scheduling),
+        patch=outcome.adjustments(seen, spec.suspend, spec.scheduling, standing.group_size(seen)),
         delete=serving.no_longer_served(seen, served),
         notes=notes(seen, found.state),
         requeue_after=outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds),
