@@ -35,6 +35,8 @@ def arguments(work: GRPOWork, output: Path) -> GRPOConfig:
             "num_generations_eval": work.evaluation.samples,
             "per_device_eval_batch_size": _eval_batch(settings.per_device_train_batch_size, work.evaluation.samples),
             "logging_steps": 1,
+            # A loss that is no number must show: `guards` decides what follows.
+            "logging_nan_inf_filter": False,
             "report_to": "none",
             "disable_tqdm": True,
             "ddp_timeout": WAIT_SECONDS,

@@ -16,6 +16,7 @@ from reasoner_api.status import Progress
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Run
 from reasoner_workloads.grpo import data
+from reasoner_workloads.grpo.guard import Guard
 from reasoner_workloads.grpo.measure import Baseline, MeasuringWatch
 from reasoner_workloads.grpo.reward import Tokens
 from reasoner_workloads.grpo.rules_judge import Rules
@@ -84,6 +85,7 @@ class _Training:
         )
         watch = MeasuringWatch(
             this, self.checkpoints, listen(this), LOGGED, every=resumable_every(config), span=TRAINED,
+            patience=work.checkpoint.grace_period_seconds / 2,
             baseline=baseline if questions.test else None, measured=before,
         )  # fmt: skip
         self._train(trainer, watch)
@@ -100,6 +102,7 @@ class _Training:
         self._leave(trainer, scorer)
 
     def _train(self, trainer: GRPOTrainer, watch: MeasuringWatch) -> None:
+        trainer.add_callback(Guard(self.work.guards, self.this.reporter, watch.stop, self.world.main))
         train(trainer, watch, self.checkpoints.restore(Path(str(trainer.args.output_dir))))
         if watch.unmeasured:
             # The last step was done by a pod that ended before it could measure.

@@ -40,7 +40,29 @@ class Stop:
 
     def urgency(self, patience: float) -> int:
         """0: go on; 1: stop where the run can resume as it is; 2: stop after this step, the time is nearly up."""
-        return (1 + (time.monotonic() - self.since > patience)) if self.asked else 0
+        if not self.asked:
+            return int(self.pause is not None)
+        return 1 + (time.monotonic() - self.since > patience)
+
+
+class Finite(TrainerCallback):
+    """Ends a run whose loss is no number: the next pod would only come to the same."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(float(loss)):
+            raise ConfigError(
+                f"the loss is {loss} at step {state.global_step}: lower learningRate or maxGradNorm, or warm up for "
+                "longer; the checkpoint before is kept",
+                reason="LossNotFinite",
+            )
 
 
 @dataclass
@@ -74,12 +96,9 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         self._advance(state)
-        at_point = state.global_step % self.every == 0
         urgency = self.checkpoints.world.most(self.stop.urgency(self.patience))
-        if urgency > 1 or (urgency and at_point):
-            control.should_save = True
-            control.should_training_stop = True
-            self.ending = True
+        if urgency > 1 or (urgency and self._at_point(state)):
+            self._end(control)
         # Logged first: what is saved or published is known to be finite, and a resumed run's log has the same windows.
         control.should_log |= control.should_save or state.global_step >= state.max_steps
         return control
@@ -92,15 +111,26 @@ class Watch(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        found = logs or {}
-        _refuse_not_finite(found, state.global_step)
+        # None where TRL has nothing to take the mean of; what is no number has no place in a report.
+        found = {name: value for name, value in (logs or {}).items() if value is not None and math.isfinite(value)}
         self._pace(found)
         self.logged |= {name: float(found[entry]) for name, entry in self.names.items() if entry in found}
         self.run.reporter.update(metrics=self.logged)
+        if self.stop.pause is not None and self._at_point(state):
+            # Found by what this step's log says, which comes after the step's end and before its checkpoint.
+            self._end(control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        self.checkpoints.save(folder, state.global_step, last=self.ending or self.stop.pause is not None)
+        self.checkpoints.save(folder, state.global_step, last=self.ending)
+
+    def _at_point(self, state: TrainerState) -> bool:
+        return state.global_step % self.every == 0
+
+    def _end(self, control: TrainerControl) -> None:
+        control.should_save = True
+        control.should_training_stop = True
+        self.ending = True
 
     def _pace(self, logs: dict[str, float]) -> None:
         """Tokens a second since the last log, where TRL counts them."""
@@ -138,17 +168,6 @@ def train(trainer: Any, watch: Watch, step: int | None) -> None:
         raise watch.stop.pause
     if watch.checkpoints.world.any(watch.stop.asked):
         raise Terminated
-
-
-def _refuse_not_finite(logs: Mapping[str, float], step: int) -> None:
-    """Raise ConfigError for a loss that is no number: the next pod would only come to the same."""
-    loss = logs.get("loss")
-    if loss is not None and not math.isfinite(float(loss)):
-        raise ConfigError(
-            f"the loss is {loss} at step {step}: lower learningRate or maxGradNorm, or warm up for longer; the "
-            "checkpoint before is kept",
-            reason="LossNotFinite",
-        )
 
 
 def listen(run: Run[Any]) -> Stop:

@@ -16,7 +16,7 @@ from reasoner_api.verifier import LoRA, SFTTraining
 from reasoner_workloads.common.run import Run
 from reasoner_workloads.training import launch, model
 from reasoner_workloads.training.arguments import build, deepspeed_config, device_arguments
-from reasoner_workloads.training.callbacks import Stop, Watch, listen, train
+from reasoner_workloads.training.callbacks import Finite, Stop, Watch, listen, train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
@@ -69,6 +69,7 @@ class _Training:
             train_dataset=self._examples(rows.train),
             processing_class=self.tokenizer,
             peft_config=adapters(work.training.lora),
+            callbacks=[Finite()],
         )
         stop = listen(this)
         self._train(trainer, stop)
