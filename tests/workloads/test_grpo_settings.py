@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 SETTINGS = """
 import importlib.util, json, sys
@@ -16,52 +21,63 @@ from reasoner_workloads.common.run import ConfigError
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: sys if name == "vllm" else find(name, *a)
 from reasoner_workloads.grpo.settings import arguments, resumable_every
-work = GRPOWork.model_validate(json.loads(sys.argv[1]))
-config = arguments(work, Path("/tmp/none"))
-found = {name: getattr(config, name) for name in json.loads(sys.argv[2])}
-print(json.dumps(found | {"every": resumable_every(config)}))
+works, names = json.loads(sys.argv[1])
+for given in works:
+    work = GRPOWork.model_validate(given)
+    config = arguments(work, Path("/tmp/none"))
+    print(json.dumps({name: getattr(config, name) for name in names} | {"every": resumable_every(config)}))
 try:
     arguments(work.model_copy(update={"checkpoint": CheckpointSettings(every_steps=81)}), Path("/tmp/none"))
 except ConfigError as error:
     print(error)
 """
+PAPER = ("7b", "14b", "qwen3-4b", "qwen3-14b")
+DEFAULTS = {"baseModel": "Qwen/Qwen2.5-7B", "storage": {"uri": "s3://b/p"}}
 
 
-def test_the_defaults_are_the_papers() -> None:
-    expected = {
-        "learning_rate": 5e-7,
-        "lr_scheduler_type": "constant",
-        "max_steps": 2800,
-        "num_generations": 8,
-        "per_device_train_batch_size": 8,
-        "gradient_accumulation_steps": 8,
-        "steps_per_generation": 32,
-        "generation_batch_size": 256,  # of each process; 32 of them make 8,192
-        "max_completion_length": 8192,
-        "temperature": 1.0,
-        "epsilon": 0.3,
-        "delta": 10.0,
-        "beta": 1e-4,
-        "use_bias_correction_kl": False,
-        "entropy_coef": 0.001,
-        "loss_type": "bnpo",
-        "scale_rewards": "group",
-        "num_iterations": 1,
-        "weight_decay": 0.01,
-        "max_grad_norm": 1.0,
-        "use_vllm": True,
-        "vllm_mode": "colocate",
-        "vllm_max_model_length": 9216,
-        "vllm_importance_sampling_correction": False,
-        "save_steps": 80,
-    }
-    # bf16 is checked against the device when the configuration is made.
-    work = {"baseModel": "Qwen/Qwen2.5-7B", "storage": {"uri": "s3://b/p"}, "grpo": {"bf16": False}}
-    command = [sys.executable, "-c", SETTINGS, json.dumps(work), json.dumps(list(expected))]
-    found, refused = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-2:]
-    assert json.loads(found) == {**expected, "every": 4}
+def documented(root: Path) -> dict[str, Any]:
+    """TRL's arguments in the table of the paper's recipe."""
+    text = (root / "workloads" / "README.md").read_text().partition("## The paper's recipe in TRL")[2]
+    rows = [line.split("|")[3] for line in text.splitlines() if line.startswith("|")]
+    return {name: ast.literal_eval(value) for row in rows for name, value in re.findall(r"`(\w+)=([^`]+)`", row)}
+
+
+def sample(root: Path, name: str) -> dict[str, Any]:
+    """A sample's spec."""
+    return dict(yaml.safe_load((root / "crds" / "samples" / "paper" / f"grpo-{name}.yaml").read_text())["spec"])
+
+
+def work(spec: dict[str, Any]) -> dict[str, Any]:
+    """The part of a spec that its pods read."""
+    found = {name: value for name, value in spec.items() if name not in ("dataset", "verifier", "compute")}
+    # bf16 is checked against the device when the configuration is made, and DeepSpeed wants a launcher.
+    return {**found, "grpo": {**found.get("grpo", {}), "bf16": False, "deepspeed": None}}
+
+
+def test_the_defaults_and_the_samples_are_the_papers_as_documented(root: Path) -> None:
+    table = documented(root)
+    assert len(table) > 20
+    specs = [DEFAULTS, *(sample(root, name) for name in PAPER)]
+    given = json.dumps([[work(spec) for spec in specs], list(table)])
+    command = [sys.executable, "-c", SETTINGS, given]
+    *found, refused = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-6:]
+    for name, line in zip(("defaults", *PAPER), found, strict=True):
+        assert json.loads(line) == {**table, "every": 4}, name
     # Within a generation the trainer's buffered completions are lost: a run could not go on as it was.
     assert refused.startswith("checkpoint.everySteps: 81 must be a multiple of 4")
+
+
+@pytest.mark.parametrize("name", [*PAPER, "7b-server"])
+def test_a_samples_generation_is_whole_mini_batches_of_whole_prompts(name: str, root: Path) -> None:
+    spec = sample(root, name)
+    grpo, compute, rollout = spec["grpo"], spec["compute"], spec["rollout"]
+    nodes = compute["nodes"] - (rollout["mode"] == "server")
+    a_pass = grpo["perDeviceTrainBatchSize"] * nodes * compute["gpusPerNode"]
+    generation, mini_batch = a_pass * grpo["stepsPerGeneration"], a_pass * grpo["gradientAccumulationSteps"]
+    assert (generation % mini_batch, mini_batch % grpo["numGenerations"]) == (0, 0)
+    assert generation // mini_batch == 4
+    assert (generation, mini_batch) == ((8448, 2112) if name == "7b-server" else (8192, 2048))
+    assert compute["gpusPerNode"] % rollout["tensorParallelSize"] == 0
 
 
 @pytest.mark.parametrize(

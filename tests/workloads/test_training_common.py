@@ -44,6 +44,8 @@ def test_the_users_arguments_win() -> None:
         ),
         ({"zzz": 1}, "^grpo.args.zzz: TRL's Config has no such argument$"),
         ({"output_dir": "/y"}, "^grpo.args.output_dir is not yours to set here$"),
+        ({"deepspeed": {}}, "^grpo.args.deepspeed is not yours to set here: set grpo.deepspeed$"),
+        ({"vllm_mode": "server"}, "^grpo.args.vllm_mode is not yours to set here: set rollout.mode$"),
         ({"learning_rate": -1}, "^grpo: learning_rate is negative$"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -12,8 +13,24 @@ from reasoner_workloads.common.run import ConfigError
 
 C = TypeVar("C")
 
-#: Arguments that decide where things go and how runs resume: the operator's business.
-OWNED = frozenset({"output_dir", "resume_from_checkpoint", "save_strategy", "push_to_hub", "deepspeed"})
+#: Arguments that decide where things go, how runs resume and what the pods are sized for, and the fields of the spec
+#: that set them; none where it is the operator's business alone. In `args` they would contradict the manifests.
+OWNED = {
+    "output_dir": "",
+    "resume_from_checkpoint": "",
+    "save_strategy": "",
+    "push_to_hub": "",
+    "save_total_limit": "",
+    "deepspeed": "{field}.deepspeed",
+    "use_vllm": "rollout.engine",
+    "vllm_mode": "rollout.mode",
+    "vllm_tensor_parallel_size": "rollout.tensorParallelSize",
+    "vllm_gpu_memory_utilization": "rollout.gpuMemoryUtilization",
+    "vllm_server_base_url": "",
+    "vllm_server_host": "",
+    "vllm_server_port": "",
+    "vllm_group_port": "",
+}
 
 
 def build(config: type[C], ours: Mapping[str, Any], extra: Mapping[str, Any], field: str) -> C:
@@ -24,12 +41,13 @@ def build(config: type[C], ours: Mapping[str, Any], extra: Mapping[str, Any], fi
     """
     known = [item.name for item in dataclasses.fields(config) if item.init]  # type: ignore[arg-type]
     for name in extra:
+        if name in OWNED:
+            instead = f": set {OWNED[name]}".format(field=field) if OWNED[name] else ""
+            raise ConfigError(f"{field}.args.{name} is not yours to set here{instead}")
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigError(f"{field}.args.{name}: TRL's {config.__name__} has no such argument{hint}")
-        if name in OWNED:
-            raise ConfigError(f"{field}.args.{name} is not yours to set here")
     try:
         return config(**{**ours, **extra})
     except (TypeError, ValueError) as error:
@@ -42,12 +60,19 @@ def device_arguments() -> dict[str, Any]:
 
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
-        # accelerate calls the CPU of several processes `cpu:0`, and torch.load knows no such place: without this a
-        # checkpoint of several processes cannot be resumed from.
-        torch.serialization.register_package(
-            5, lambda _: None, lambda storage, place: storage if place == "cpu:0" else None
-        )
+        _know_cpu_0()
     return {"use_cpu": not on_gpu, "dataloader_pin_memory": on_gpu}
+
+
+@functools.cache
+def _know_cpu_0() -> None:
+    """accelerate calls the CPU of several processes `cpu:0`, and torch.load knows no such place: without this a
+    checkpoint of several processes cannot be resumed from. Once a process: torch takes it once."""
+    import torch
+
+    torch.serialization.register_package(
+        5, lambda _: None, lambda storage, place: storage if place == "cpu:0" else None
+    )
 
 
 def deepspeed_config(settings: DeepSpeed | None) -> dict[str, Any] | None:
