@@ -77,7 +77,7 @@ class Demo:
         await self._summarise(cluster, client, objects)
 
     def _say(self, text: str) -> None:
-        self.console.print(f"[dim]{time.monotonic() - self.started:6.1f} s[/dim]  {text}")
+        self.console.print(f"[dim]{time.monotonic() - self.started:6.1f} s[/dim]  {text}", soft_wrap=True)
 
     async def _run(self, cluster: LocalCluster, *command: str) -> None:
         """Run one of the workloads' commands with the object store's credentials, its output shown."""
@@ -118,16 +118,20 @@ class Demo:
             return
         said = 0
         due = time.monotonic()
+        last: list[str] = []
 
         def show(objects: list[Obj], events: list[str]) -> None:
-            nonlocal said, due
+            nonlocal said, due, last
             for event in events[said:]:
                 self._say(event)
             said = len(events)
             if time.monotonic() >= due:
                 due = time.monotonic() + LINE_INTERVAL
-                for obj in objects:
-                    self._say(view.line(obj))
+                lines = [view.line(obj) for obj in objects]
+                for text in lines:
+                    if text not in last:
+                        self._say(text)
+                last = lines
 
         yield show
 

@@ -63,7 +63,7 @@ def line(obj: Obj) -> str:
 
 
 def figures(obj: Obj) -> str:
-    """What the run has measured so far, in a few words."""
+    """What the run has measured so far, in a few words: beside the progress, which counts the steps."""
     status = obj.get("status", {})
     if obj["kind"] == "CurationJob":
         stages = status.get("stages", [])
@@ -72,12 +72,10 @@ def figures(obj: Obj) -> str:
         parts += [f"{usage['requests']} requests", f"${usage['costUSD']:.3f}"] if usage.get("requests") else []
         return ", ".join(parts)
     if obj["kind"] == "VerifierTraining":
-        parts = [f"step {status['step']}/{status['maxSteps']}"] if "maxSteps" in status else []
-        parts += [f"loss {status['loss']:.3f}"] if "loss" in status else []
+        parts = [f"loss {status['loss']:.3f}"] if "loss" in status else []
         parts += [f"agreement {status['agreementPercent']}"] if "agreementPercent" in status else []
         return ", ".join(parts)
-    parts = [f"step {status['step']}/{status['maxSteps']}"] if "maxSteps" in status else []
-    parts += [f"reward {status['rewardText']}"] if "rewardText" in status else []
+    parts = [f"reward {status['rewardText']}"] if "rewardText" in status else []
     parts += [f"accuracy {status['accuracy']:.2f}"] if "accuracy" in status else []
     return ", ".join(parts)
 
