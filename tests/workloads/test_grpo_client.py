@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -12,35 +13,59 @@ from aiohttp import web
 from reasoner_api.common import VerifierPrompt
 from reasoner_api.reward import Reward
 from reasoner_api.task import VerifierEndpoint
-from reasoner_workloads.common.run import WorkloadError
+from reasoner_workloads.grpo.circuit import Pace, VerifierUnavailable
+from reasoner_workloads.grpo.judges import open_judge
+from reasoner_workloads.grpo.judging import Case
 from reasoner_workloads.grpo.rules_judge import Rules
-from reasoner_workloads.grpo.verifier_client import Case, Patience, VerifierClient
+from reasoner_workloads.grpo.verifier_client import MUTE, VerifierClient
 
 PROMPT = VerifierPrompt(template="{question}|{ground_truth}|{student_answer}", pass_marker="YES", fail_marker="NO")
-SHORT = Patience(tries=3, first_pause=0.01)
+#: What a server does instead of replying: a status, a text in place of the JSON, or a broken connection.
+Fault = int | str | None
+
+
+def fine(_: list[str]) -> Fault:
+    return 200
 
 
 class Server:
-    """Passes answers that equal the truth; `faults` are the statuses of its first replies."""
+    """Passes answers that equal the truth. `faulty` is asked what is wrong with each request."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
-        self.faults: list[int] = []
+        self.keys: set[str | None] = set()
+        self.faulty: Callable[[list[str]], Fault] = fine
+        self.said: Callable[[str], str] = lambda prompt: "YES" if prompt.split("|")[1] == prompt.split("|")[2] else "NO"
+        self.seconds: Callable[[str], float] = lambda prompt: 0.01
         self.busy = self.most_busy = 0
 
-    async def complete(self, request: web.Request) -> web.Response:
-        self.busy += 1
-        self.most_busy = max(self.most_busy, self.busy)
-        await asyncio.sleep(0.01)
-        self.busy -= 1
+    async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
-        if self.faults:
-            return web.json_response({"error": {"message": "not now"}}, status=self.faults.pop(0))
-        _, truth, answer = body["prompt"].split("|")
-        choice = {"index": 0, "text": "YES" if truth == answer else "NO", "finish_reason": "stop"}
-        reply = {"id": "1", "object": "text_completion", "created": 0, "model": body["model"], "choices": [choice]}
-        return web.json_response(reply)
+        self.keys.add(request.headers.get("Authorization"))
+        asked = body["messages"][0]["content"] if "messages" in body else body["prompt"]
+        prompts = asked if isinstance(asked, list) else [asked]
+        self.busy += 1
+        self.most_busy = max(self.most_busy, self.busy)
+        await asyncio.sleep(max(map(self.seconds, prompts)))
+        self.busy -= 1
+        fault = self.faulty(prompts)
+        if fault is None and request.transport is not None:
+            request.transport.abort()
+        if isinstance(fault, str):
+            return web.Response(text=fault)
+        if fault != 200:
+            return web.json_response({"error": {"message": "not now"}}, status=fault or 500)
+        texts = [self.said(prompt) for prompt in prompts]
+        return web.json_response({"choices": [self._choice(body, *each) for each in enumerate(texts)][::-1]})
+
+    def _choice(self, body: dict[str, Any], index: int, text: str) -> dict[str, Any]:
+        return {"index": index, **({"message": {"content": text}} if "messages" in body else {"text": text})}
+
+    def first(self, *faults: Fault) -> None:
+        """The first replies are these."""
+        left = list(faults)
+        self.faulty = lambda prompts: left.pop(0) if left else 200
 
 
 @pytest.fixture
@@ -48,7 +73,8 @@ async def server() -> AsyncIterator[tuple[Server, str]]:
     found = Server()
     app = web.Application()
     app.router.add_post("/v1/completions", found.complete)
-    runner = web.AppRunner(app)
+    app.router.add_post("/v1/chat/completions", found.complete)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -57,66 +83,177 @@ async def server() -> AsyncIterator[tuple[Server, str]]:
     await runner.cleanup()
 
 
-def client(url: str, **reward: Any) -> VerifierClient:
-    return VerifierClient(VerifierEndpoint(endpoint=url, model="verifier", prompt=PROMPT), Reward(**reward), SHORT)
+class Client(VerifierClient):
+    """The client with a short temper, and what it told."""
+
+    def __init__(self, url: str, api: str = "completions", wait: float = 0.3, **reward: Any) -> None:
+        self.told: list[str] = []
+        endpoint = VerifierEndpoint(endpoint=url, model="verifier", prompt=PROMPT, api=api)
+        settings = Reward(verifier_unavailable={"wait_seconds": wait}, **reward)
+        super().__init__(endpoint, settings, self.told.append, Pace(first=0.005, longest=0.05))
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def refusal(client: Client, *cases: Case) -> str:
+    """How the client ends that gets no verdict."""
+    async with client:
+        with pytest.raises(VerifierUnavailable) as caught:
+            await client.judge(cases or [Case("q", "1", "1")])
+    assert caught.value.reason == "VerifierUnavailable"
+    return str(caught.value)
+
+
+def numbered(count: int) -> list[Case]:
+    return [Case("q", "1", str(number)) for number in range(count)]
 
 
 async def test_each_different_case_is_asked_once_and_the_verdicts_keep_their_order(
     server: tuple[Server, str],
 ) -> None:
     found, url = server
-    judge = client(url, max_tokens=33)
     cases = [Case("q", "1", "1"), Case("q", "1", "2"), Case("q", "1", "1"), Case("r", "1", "1")]
-    assert await judge.judge(cases) == [True, False, True, True]
-    await judge.close()
+    async with Client(url, max_tokens=33) as judge:
+        assert await judge.judge(cases) == [True, False, True, True]
     assert sorted(body["prompt"] for body in found.bodies) == ["q|1|1", "q|1|2", "r|1|1"]
     assert {(body["model"], body["max_tokens"], body["temperature"]) for body in found.bodies} == {("verifier", 33, 0)}
 
 
 async def test_no_more_requests_are_in_flight_than_allowed(server: tuple[Server, str]) -> None:
     found, url = server
-    judge = client(url, concurrency=4)
-    assert await judge.judge([Case("q", "1", str(number)) for number in range(20)]) == [False, True] + [False] * 18
-    await judge.close()
+    async with Client(url, concurrency=4) as judge:
+        assert await judge.judge(numbered(20)) == [False, True] + [False] * 18
     assert found.most_busy == 4
 
 
-async def test_a_server_that_comes_back_is_asked_again(server: tuple[Server, str]) -> None:
+async def test_several_answers_go_into_one_request_once_every_connection_is_busy(server: tuple[Server, str]) -> None:
     found, url = server
-    found.faults = [503, 429]
-    judge = client(url)
-    assert await judge.judge([Case("q", "1", "1")]) == [True]
-    await judge.close()
+    async with Client(url, concurrency=2, batch_size=8) as judge:
+        assert await judge.judge(numbered(12)) == [False, True] + [False] * 10
+        assert [len(body["prompt"]) for body in found.bodies] == [6, 6]
+        assert await judge.judge(numbered(2)) == [False, True]
+    assert found.bodies[-1]["prompt"].startswith("q|1|")
+
+
+async def test_the_chat_api_and_the_key(server: tuple[Server, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    found, url = server
+    monkeypatch.setenv("VERIFIER_API_KEY", "s3cret")
+    async with Client(url, api="chat", batch_size=8, concurrency=1) as judge:
+        assert await judge.judge(numbered(2)) == [False, True]
+    assert found.keys == {"Bearer s3cret"}
+    assert found.bodies[0]["messages"] == [{"role": "user", "content": "q|1|0"}]
+
+
+@pytest.mark.parametrize(
+    "fault", [503, 429, 500, None, "<html>", '{"choices": []}', '{"choices": [{"index": 0}]}', "7"]
+)
+async def test_a_server_that_comes_back_is_asked_again(server: tuple[Server, str], fault: Fault) -> None:
+    found, url = server
+    found.first(fault, fault)
+    async with Client(url) as judge:
+        assert await judge.judge([Case("q", "1", "1")]) == [True]
     assert len(found.bodies) == 3
 
 
-async def test_no_verdict_is_made_up_for_a_server_that_stays_away(server: tuple[Server, str]) -> None:
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [(503, "503"), (500, "500"), (None, "ServerDisconnected"), ("<html>login", "no completion: <html>login")],
+)
+async def test_no_verdict_is_made_up_for_a_server_that_stays_away(
+    server: tuple[Server, str], fault: Fault, said: str
+) -> None:
     found, url = server
-    found.faults = [503] * 3
-    judge = client(url)
-    with pytest.raises(WorkloadError, match="does not answer") as caught:
-        await judge.judge([Case("q", "1", "1")])
-    await judge.close()
-    assert (caught.value.reason, caught.value.exit_code) == ("VerifierUnavailable", 1)
+    found.faulty = lambda prompts: fault
+    client = Client(url, wait=1)
+    why = await refusal(client, *numbered(40))
+    assert said in why
+    assert "no answer for" in why
+    # Told once, when the circuit opened; then one request at a time, at the pace of one client and not of forty.
+    assert len(client.told) == 1
+    assert len(found.bodies) < 40 + 60
 
 
-async def test_a_refusal_is_not_repeated(server: tuple[Server, str]) -> None:
+async def test_a_verifier_that_is_away_for_a_while_costs_time_and_nothing_else(server: tuple[Server, str]) -> None:
+    # Thirty seconds of ten minutes' patience, sixty times as fast.
     found, url = server
-    found.faults = [404] * 3
-    judge = client(url)
-    with pytest.raises(WorkloadError) as caught:
-        await judge.judge([Case("q", "1", "1")])
-    await judge.close()
-    assert caught.value.reason == "VerifierUnavailable"
+    back = time.monotonic() + 0.5
+    found.faulty = lambda prompts: 503 if len(found.bodies) > 10 and time.monotonic() < back else 200
+    async with Client(url, wait=10, concurrency=16) as judge:
+        assert await judge.judge(numbered(100)) == [False, True] + [False] * 98
+        assert len(judge.told) == 1
+    assert time.monotonic() > back
+
+
+async def test_slow_replies_hold_up_no_others(server: tuple[Server, str]) -> None:
+    found, url = server
+    found.seconds = lambda prompt: 0.5 if prompt.endswith("7") else 0.01
+    began = time.monotonic()
+    async with Client(url, concurrency=16) as judge:
+        assert await judge.judge(numbered(100)) == [False, True] + [False] * 98
+    assert time.monotonic() - began < 10 * 0.5
+    assert judge.told == []
+
+
+async def test_a_reply_that_never_comes_is_given_up_and_asked_for_again(server: tuple[Server, str]) -> None:
+    found, url = server
+    slow = iter([30.0])
+    found.seconds = lambda prompt: next(slow, 0.01)
+    async with Client(url, timeout_seconds=0.2, wait=5) as judge:
+        assert await judge.judge([Case("q", "1", "1")]) == [True]
+    assert len(found.bodies) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_refusal_is_not_repeated(server: tuple[Server, str], status: int) -> None:
+    found, url = server
+    found.faulty = lambda prompts: status
+    assert str(status) in await refusal(Client(url))
     assert len(found.bodies) == 1
 
 
 async def test_nobody_listening_is_unavailable(unused_tcp_port: int) -> None:
-    judge = client(f"http://127.0.0.1:{unused_tcp_port}/v1")
-    with pytest.raises(WorkloadError) as caught:
-        await judge.judge([Case("q", "1", "1")])
+    assert "ClientConnectorError" in await refusal(Client(f"http://127.0.0.1:{unused_tcp_port}/v1"))
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_one_answer_that_the_server_never_takes_stays_without_a_verdict(
+    server: tuple[Server, str], status: int
+) -> None:
+    found, url = server
+    found.faulty = lambda prompts: status if any(prompt.endswith("|3") for prompt in prompts) else 200
+    found.seconds = lambda prompt: 0.002
+    async with Client(url, wait=30, batch_size=4, concurrency=8) as judge:
+        assert await judge.judge(numbered(400)) == [False, True, False, None] + [False] * 396
+
+
+async def test_a_reply_that_says_neither_is_asked_for_again_and_then_left_open(server: tuple[Server, str]) -> None:
+    found, url = server
+    found.said = lambda prompt: "hm" if prompt.endswith("|2") else "NO"
+    async with Client(url, undecided_retries=3) as judge:
+        assert await judge.judge(numbered(4)) == [False, False, None, False]
+    assert sum(body["prompt"].endswith("|2") for body in found.bodies) == 4
+
+
+async def test_a_server_that_never_gives_a_verdict_is_no_verifier(server: tuple[Server, str]) -> None:
+    found, url = server
+    found.said = lambda prompt: "I am a teapot"
+    why = await refusal(Client(url, undecided_retries=0), *numbered(MUTE))
+    assert "neither 'YES' nor 'NO'" in why
+    assert "I am a teapot" in why
+
+
+async def test_rules_come_first_where_the_spec_says_so(server: tuple[Server, str]) -> None:
+    found, url = server
+    endpoint = VerifierEndpoint(endpoint=url, model="verifier", prompt=PROMPT)
+    judge = open_judge(endpoint, Reward(rules_first=True))
+    cases = [Case("q", "7", "7.0"), Case("q", "7", "8"), Case("q", "x + 1", "1 + x")]
+    assert await judge.judge(cases) == [True, False, False]
     await judge.close()
-    assert caught.value.reason == "VerifierUnavailable"
+    assert [body["prompt"] for body in found.bodies] == ["q|x + 1|1 + x"]
 
 
 async def test_rules_judge_without_a_server() -> None:
@@ -126,6 +263,6 @@ async def test_rules_judge_without_a_server() -> None:
     await judge.close()
 
 
-def test_patience_doubles_up_to_its_limit() -> None:
-    patience = Patience(first_pause=1, longest_pause=5)
-    assert [patience.pause(tried) for tried in (1, 2, 3, 4, 5)] == [1, 2, 4, 5, 5]
+def test_the_pace_doubles_up_to_its_limit() -> None:
+    pace = Pace(first=1, longest=5)
+    assert [pace.pause(failures) for failures in (0, 1, 2, 3, 4, 5)] == [1, 1, 2, 4, 5, 5]

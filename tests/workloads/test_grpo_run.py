@@ -33,7 +33,11 @@ def verifier(status: int) -> Iterator[dict[str, Any]]:
         yield {
             "endpoint": f"{url}/v1",
             "model": "verifier",
-            "prompt": {"template": "{question}|{ground_truth}|{student_answer}", "passMarker": "PASS"},
+            "prompt": {
+                "template": "{question}|{ground_truth}|{student_answer}",
+                "passMarker": "PASS",
+                "failMarker": "FAIL",
+            },
             "digest": f"sha256:{'0' * 64}",
         }
 

@@ -11,7 +11,7 @@ MAX_DEPTH = 3
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _INTRODUCTION = re.compile(
-    r"(?:\bfinal\s+answer(?:\s+is)?|\banswer\s+is|\b(?:answer|solution|ans)\s*\**\s*(?=:))\s*[*_]*\s*:?\s*[*_]*(.*)",
+    r"(?:\bfinal\s+answer(?:\s+is)?|\banswer\s+is|\b(?:answer|solution|ans)\s*\**\s*(?=[:：]))\s*[*_]*\s*[:：]?\s*[*_]*(.*)",
     re.IGNORECASE,
 )
 #: Marks around an answer that are the sentence's and not the answer's: pairs, then a closing full stop.

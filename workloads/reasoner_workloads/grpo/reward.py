@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reasoner_api.reward import Reward
 from reasoner_workloads.common.answers import extract_answer
+
+#: The paper's parts of a reward, as `Score.terms` names them.
+NO_ANSWER, CORRECT, LENGTH = "no_answer", "correct", "length_penalty"
 
 
 @dataclass(frozen=True)
@@ -20,18 +23,49 @@ class Tokens:
     """Text of tokens, special ones left out."""
 
 
+@dataclass(frozen=True)
+class Response:
+    """What is scored."""
+
+    prompt: str
+    question: str
+    ground_truth: str
+    text: str
+    ids: Sequence[int]
+    """The tokens of `text`, as the policy sampled them."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a response is worth, and why."""
+
+    answer: str | None
+    """The short answer in it; None where there is none."""
+    verdict: bool | None
+    """Whether the answer is right; None where the verifier says neither."""
+    terms: Mapping[str, float]
+    """The parts of the reward by name."""
+
+    @property
+    def reward(self) -> float | None:
+        """Their sum; None where there is no verdict: a reward is never made up."""
+        return None if self.verdict is None else sum(self.terms.values())
+
+
 def answer_of(completion_ids: Sequence[int], tokens: Tokens, reward: Reward) -> str | None:
     """The short answer that a response ends with; only its last tokens are searched, so that a huge answer is never
     extracted."""
     return extract_answer(tokens.decode(completion_ids[-reward.extraction_window :]))
 
 
-def value(ground_truth: str, answer: str | None, verdict: bool, tokens: Tokens, reward: Reward) -> float:
-    """`noAnswer` without an answer; else 0 for a wrong one; else 1, less a penalty for each token by which it is
-    longer or shorter than the ground truth."""
+def paper_terms(
+    ground_truth: str, answer: str | None, verdict: bool | None, tokens: Tokens, reward: Reward
+) -> dict[str, float]:
+    """`noAnswer` without an answer; else nothing for one that is not right; else 1, less a penalty for each token by
+    which it is longer or shorter than the ground truth."""
     if answer is None:
-        return reward.no_answer
+        return {NO_ANSWER: reward.no_answer}
     if not verdict:
-        return 0.0
+        return {}
     difference = abs(tokens.count(ground_truth) - tokens.count(answer))
-    return 1.0 - reward.length_penalty * min(reward.max_length_difference, difference)
+    return {CORRECT: 1.0, LENGTH: -reward.length_penalty * min(reward.max_length_difference, difference)}

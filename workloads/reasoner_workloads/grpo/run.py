@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import ConfigError, Run, load_task, run
+from reasoner_workloads.grpo.terms import load
 from reasoner_workloads.training import launch, peers
 from reasoner_workloads.training.outcome import already_published
 from reasoner_workloads.verifier.prompt import check
@@ -38,6 +39,7 @@ def body(this: Run[GRPOTask]) -> None:
     """Do the task, or report what an earlier pod has published."""
     if this.task.verifier is not None:
         check(this.task.verifier.prompt)
+    load(this.task.work.reward)
     if already_published(this):
         return
     from reasoner_workloads.grpo.train import train_policy

@@ -17,12 +17,13 @@ from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Run
 from reasoner_workloads.grpo import data
 from reasoner_workloads.grpo.guard import Guard
+from reasoner_workloads.grpo.judges import open_judge
 from reasoner_workloads.grpo.measure import Baseline, MeasuringWatch
 from reasoner_workloads.grpo.reward import Tokens
-from reasoner_workloads.grpo.rules_judge import Rules
-from reasoner_workloads.grpo.scoring import Record, Scorer
+from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.settings import arguments, resumable_every
-from reasoner_workloads.grpo.verifier_client import Judge, VerifierClient
+from reasoner_workloads.grpo.terms import load
+from reasoner_workloads.grpo.training_reward import Record, TrainingReward
 from reasoner_workloads.training import launch, model
 from reasoner_workloads.training.callbacks import listen, train
 from reasoner_workloads.training.checkpoints import Checkpoints
@@ -37,6 +38,7 @@ LOGGED = {
     "extraction_failures": "extraction_failures",
     "response_length": "completions/mean_length",
     "kl": "kl",
+    "verifier_undecided": "verifier_undecided",
     "loss": "loss",
     "entropy": "entropy",
 }
@@ -74,7 +76,8 @@ class _Training:
         baseline = Baseline(this.store)
         before = baseline.read()
         config.eval_on_start = bool(questions.test) and not before
-        scorer = Scorer(self._open_judge, work.reward, tokens, Record(this.store, "completions", self.world.rank))
+        function = RewardFunction(work.reward, tokens, open_judge(this.task.verifier, work.reward), load(work.reward))
+        scorer = TrainingReward(function, Record(this.store, "completions", self.world.rank))
         trainer = GRPOTrainer(
             model=policy,
             reward_funcs=scorer,
@@ -108,17 +111,12 @@ class _Training:
             # The last step was done by a pod that ended before it could measure.
             trainer.evaluate()
 
-    def _leave(self, trainer: GRPOTrainer, scorer: Scorer) -> None:
+    def _leave(self, trainer: GRPOTrainer, scorer: TrainingReward) -> None:
         """End together: a process that leaves early takes the others' group with it."""
-        asyncio.run_coroutine_threadsafe(scorer.close(), trainer.async_loop).result()
+        asyncio.run_coroutine_threadsafe(scorer.function.close(), trainer.async_loop).result()
         self.world.barrier()
         if not trainer.args.use_vllm:  # a colocated vLLM ends the group itself
             trainer.accelerator.end_training()
-
-    def _open_judge(self) -> Judge:
-        if self.this.task.verifier is None:
-            return Rules()
-        return VerifierClient(self.this.task.verifier, self.work.reward)
 
     def _lineage(self, dataset: Fetched, base: Fetched) -> Lineage:
         verifier = self.this.task.verifier

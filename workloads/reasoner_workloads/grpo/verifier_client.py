@@ -1,119 +1,167 @@
-"""Asks the served verifier over the OpenAI API: vLLM or this project's own server, asked alike. Used by `scoring`.
+"""Asks the served verifier over the OpenAI API: vLLM or this project's own server, asked alike. Made by `judges`.
 
 aiohttp and not the openai package: that one's connection pool searches all its connections for every request, which at
-a hundred in flight costs more than the verifier itself."""
+a hundred in flight costs more than the verifier itself (benchmarks/reward_client.py)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from reasoner_api.reward import Reward
-from reasoner_api.task import VerifierEndpoint
-from reasoner_workloads.common.run import WorkloadError
-from reasoner_workloads.verifier.prompt import ask, passed
+from reasoner_api.task import VerifierEndpoint, api_key_variable
+from reasoner_workloads.grpo.circuit import Circuit, NoAnswer, Pace, VerifierUnavailable
+from reasoner_workloads.grpo.judging import Case
+from reasoner_workloads.verifier.prompt import ask, decided
 
-#: Statuses that may pass; any other refusal stays one however often it is asked.
-RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
-#: Characters of a refusal that go into the message.
+#: Statuses that may pass.
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+#: Statuses that speak of this prompt (too long, say) and not of the server.
+REFUSED = frozenset({400, 413, 422})
+#: Cases in a row without a verdict after which the server is taken for no verifier.
+MUTE = 64
+#: Characters of a reply that go into a message.
 SHOWN = 300
 
 
-class Case(NamedTuple):
-    """An answer to be judged."""
-
-    question: str
-    ground_truth: str
-    answer: str
-
-
-class _Away(Exception):
-    """No answer this time; another try may bring one."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a verifier may stay away: by default five minutes, in which a server loads that was moved to another
-    node."""
-
-    tries: int = 16
-    first_pause: float = 0.5
-    longest_pause: float = 30.0
-
-    def pause(self, tried: int) -> float:
-        """Seconds to wait after so many failures."""
-        return min(self.first_pause * 2.0 ** (tried - 1), self.longest_pause)
-
-
-class Judge(Protocol):
-    """Whatever decides whether answers are right."""
-
-    async def judge(self, cases: Sequence[Case]) -> list[bool]:
-        """The verdicts, in the order of the cases."""
-
-    async def close(self) -> None:
-        """Let go of connections and processes."""
-
-
 class VerifierClient:
-    """A verifier behind the OpenAI API. One event loop's."""
+    """A verifier behind the OpenAI API. Belongs to the event loop that it is first used in."""
 
-    def __init__(self, verifier: VerifierEndpoint, reward: Reward, patience: Patience | None = None) -> None:
-        self.verifier, self.reward, self.patience = verifier, reward, patience or Patience()
-        self._url = f"{verifier.endpoint.rstrip('/')}/completions"
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=reward.concurrency),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=reward.timeout_seconds),
-        )
-        self._slots = asyncio.Semaphore(reward.concurrency)
+    def __init__(
+        self,
+        verifier: VerifierEndpoint,
+        reward: Reward,
+        tell: Callable[[str], None] = print,
+        pace: Pace = Pace(),  # noqa: B008 - frozen
+    ) -> None:
+        self.verifier, self.reward = verifier, reward
+        self._circuit = Circuit(reward.verifier_unavailable.wait_seconds, pace, lambda why: tell(self._message(why)))
+        path = "chat/completions" if verifier.api == "chat" else "completions"
+        self._url = URL(f"{verifier.endpoint.rstrip('/')}/{path}")
+        self._head = json.dumps({"model": verifier.model, "max_tokens": reward.max_tokens, "temperature": 0})[:-1]
+        self._session: aiohttp.ClientSession | None = None
+        self._mute = 0
 
-    async def judge(self, cases: Sequence[Case]) -> list[bool]:
-        """The verdicts; the same case is asked once. Raises WorkloadError (VerifierUnavailable) when the verifier
-        stays away: no verdict is ever made up."""
+    async def judge(self, cases: Sequence[Case]) -> list[bool | None]:
+        """The verdicts; the same case is asked once; None where a reply says neither yes nor no. Raises
+        VerifierUnavailable when the verifier stays away: no verdict is ever made up."""
         different = list(dict.fromkeys(cases))
+        self._session = self._session or self._open()
+        self._circuit.begin()
+        verdicts: dict[Case, bool] = {}
+        batches = iter(self._batches(different))
+
+        async def work() -> None:
+            for batch in batches:  # each takes the next that nobody has taken
+                verdicts.update(await self._decide(batch))
+
         try:
             async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._ask(case)) for case in different]
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # they all fail alike
-        verdicts = {case: task.result() for case, task in zip(different, asked, strict=True)}
-        return [verdicts[case] for case in cases]
+                for _ in range(min(self.reward.concurrency, len(different))):
+                    group.create_task(work())
+        except* VerifierUnavailable as away:
+            why = next(iter(away.exceptions))  # all say the same
+            raise VerifierUnavailable(self._message(str(why))) from why
+        return [verdicts.get(case) for case in cases]
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
-    async def _ask(self, case: Case) -> bool:
-        prompt = ask(self.verifier.prompt, *case)
-        async with self._slots:
-            for tried in range(1, self.patience.tries + 1):
-                try:
-                    return passed(self.verifier.prompt, await self._complete(prompt))
-                except (aiohttp.ClientError, TimeoutError, _Away) as error:
-                    failure: Exception = error
-                    await asyncio.sleep(self.patience.pause(tried))
-        raise self._unavailable(f"{type(failure).__name__}: {failure}") from failure
-
-    async def _complete(self, prompt: str) -> str:
-        body = {"model": self.verifier.model, "prompt": prompt, "max_tokens": self.reward.max_tokens, "temperature": 0}
-        async with self._session.post(self._url, json=body) as reply:
-            text = await reply.text()
-            if reply.status in RETRIED:
-                raise _Away(f"{reply.status} {text[:SHOWN]}")
-            if reply.status != 200:
-                raise self._unavailable(f"{reply.status} {text[:SHOWN]}")
-        try:
-            return str(json.loads(text)["choices"][0]["text"])
-        except (ValueError, LookupError, TypeError) as error:
-            raise self._unavailable(f"it replies no completion: {text[:SHOWN]}") from error
-
-    def _unavailable(self, why: str) -> WorkloadError:
-        return WorkloadError(
-            f"the verifier {self.verifier.model!r} at {self.verifier.endpoint} does not answer: {why}",
-            reason="VerifierUnavailable",
+    def _open(self) -> aiohttp.ClientSession:
+        key = os.environ.get(api_key_variable(self.verifier.role))
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.reward.concurrency, keepalive_timeout=60),
+            timeout=aiohttp.ClientTimeout(total=self.reward.timeout_seconds),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
         )
+
+    def _batches(self, cases: Sequence[Case]) -> list[Sequence[Case]]:
+        """Whole batches only where there is more than every connection has to do."""
+        size = 1 if self.verifier.api == "chat" else self.reward.batch_size
+        size = min(size, max(1, math.ceil(len(cases) / self.reward.concurrency)))
+        return [cases[start : start + size] for start in range(0, len(cases), size)]
+
+    async def _decide(self, batch: Sequence[Case]) -> dict[Case, bool]:
+        """Verdicts of those that there is one for."""
+        found: dict[Case, bool] = {}
+        left = list(batch)
+        for _ in range(1 + self.reward.undecided_retries):
+            undecided = []
+            for case, text in zip(left, await self._replies(left), strict=True):
+                verdict = None if text is None else decided(self.verifier.prompt, text)
+                if verdict is not None:
+                    found[case] = verdict
+                elif text is not None:
+                    undecided.append(case)
+                self._listen(verdict, text)
+            if not (left := undecided):
+                break
+        return found
+
+    def _listen(self, verdict: bool | None, text: str | None) -> None:
+        """Raise VerifierUnavailable where nothing that is said is a verdict."""
+        self._mute = 0 if verdict is not None else self._mute + 1
+        if self._mute >= MUTE:
+            marks = f"{self.verifier.prompt.pass_marker!r} nor {self.verifier.prompt.fail_marker!r}"
+            said = "the prompts are refused" if text is None else f"one reads {text[:SHOWN]!r}"
+            raise VerifierUnavailable(f"{MUTE} replies in a row hold neither {marks}: {said}")
+
+    async def _replies(self, cases: Sequence[Case]) -> Sequence[str | None]:
+        """What the verifier says of each; None where it does not take the prompt."""
+        prompts = [ask(self.verifier.prompt, *case) for case in cases]
+        body = self._body(prompts)
+        replies = await self._circuit.ask(lambda: self._post(body, len(cases)))
+        if replies is not None and (replies or len(cases) == 1):
+            return replies or [None]
+        if len(cases) == 1:
+            return [None]
+        # One of them may be at fault for all.
+        return [reply for case in cases for reply in await self._replies([case])]
+
+    def _body(self, prompts: Sequence[str]) -> bytes:
+        if self.verifier.api == "chat":
+            asked: Any = [{"role": "user", "content": prompts[0]}]
+            return f'{self._head}, "messages": {json.dumps(asked)}}}'.encode()
+        return f'{self._head}, "prompt": {json.dumps(prompts[0] if len(prompts) == 1 else prompts)}}}'.encode()
+
+    async def _post(self, body: bytes, count: int) -> list[str]:
+        """The replies' texts; none where the prompts are refused. Raises NoAnswer, or VerifierUnavailable where asking
+        again would not help."""
+        assert self._session is not None
+        try:
+            async with self._session.post(self._url, data=body) as reply:
+                text = await reply.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from error
+        if reply.status in RETRIED:
+            raise NoAnswer(f"{reply.status} {_shown(text)}")
+        if reply.status in REFUSED:
+            return []
+        if reply.status != 200:
+            raise VerifierUnavailable(f"{reply.status} {_shown(text)}")
+        try:
+            choices = json.loads(text)["choices"]
+            choices.sort(key=lambda choice: choice["index"])
+            texts = [one["text"] if "text" in one else one["message"]["content"] or "" for one in choices]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise NoAnswer(f"it replies no completion: {_shown(text)}") from error
+        if len(texts) != count or not all(isinstance(one, str) for one in texts):
+            raise NoAnswer(f"it replies {len(texts)} completions to {count} prompts: {_shown(text)}")
+        return texts
+
+    def _message(self, why: str) -> str:
+        return f"the verifier {self.verifier.model!r} at {self.verifier.endpoint} does not answer: {why}"
+
+
+def _shown(text: bytes) -> str:
+    return text.decode(errors="replace")[:SHOWN]
