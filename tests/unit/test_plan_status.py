@@ -372,6 +372,20 @@ def test_an_unchanged_state_is_written_once_and_noted_once() -> None:
     assert again.notes == ()
 
 
+def test_a_failure_that_the_run_goes_on_after_is_told_once_and_counted() -> None:
+    counted = job()
+    counted["status"]["failed"] = 2
+    made = plan(seen("GRPORun", job=counted, pods=(killed_pod(),), status={"restarts": 1}), SETTINGS, NOW)
+    told = [(note.type, note.reason, note.message) for note in made.notes]
+    assert told == [("Warning", "PodFailed", "failure 2: pod demo-0: main OOMKilled (exit code 137)")]
+
+
+def test_what_a_running_pod_says_at_its_end_is_not_told_as_how_the_run_goes() -> None:
+    live = {"demo-0": RunReport(state="Failed", reason="Error", message="StoreError: no credentials")}
+    made = plan(seen("GRPORun", job=job(), pods=(pod("demo-0"),), live=live), SETTINGS, NOW)
+    assert [(note.type, note.message) for note in made.notes] == [("Normal", "the run is under way")]
+
+
 def test_a_pause_frees_the_gpus_and_its_end_takes_them_again() -> None:
     begun = plan(seen("GRPORun", job=job(), pods=(paused_pod(),)), SETTINGS, NOW)
     suspend = Patch("batch/v1", "Job", "demo-work-12345678", {"spec": {"suspend": True}})

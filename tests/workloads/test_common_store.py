@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 from reasoner_api.manifest import ArtifactManifest
@@ -32,6 +33,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, endpoint: str) -> Stor
 
 def where(store: Store, endpoint: str) -> dict[str, str]:
     return {"endpoint": endpoint} if store.uri.startswith("s3") else {}
+
+
+def test_a_bucket_without_credentials_says_where_they_are_named(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with pytest.raises(StoreError, match=r"storage\.credentialsSecretRef, or a service account .* compute"):
+        open_store("s3://reasoner/somewhere", endpoint=endpoint).exists("key")
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ def restarts(seen: Seen) -> dict[str, int]:
     return {"restarts": failed} if failed else {}
 
 
-def notes(seen: Seen, status: Object) -> tuple[Note, ...]:
-    """One Event a failure that the run goes on after, and one a warning that was not there before."""
+def notes(seen: Seen, status: Object, others: tuple[Note, ...]) -> tuple[Note, ...]:
+    """The other Events, one for each failure that the run goes on after, and one for each new warning."""
     old = seen.obj.get("status", {})
     found = [
         Note("Warning", item["reason"], item.get("message", ""))
@@ -64,7 +64,9 @@ def notes(seen: Seen, status: Object) -> tuple[Note, ...]:
     ]
     if status.get("restarts", 0) > old.get("restarts", 0):
         found.append(Note("Warning", _reason(seen), f"failure {status['restarts']}: {last_failure(seen.pods)}"))
-    return tuple(found)
+        # It says what this one does, and which failure it was.
+        others = tuple(note for note in others if note.reason != "PodFailed")
+    return (*others, *found)
 
 
 def _reason(seen: Seen) -> str:
@@ -72,7 +74,7 @@ def _reason(seen: Seen) -> str:
     failed = [pod for pod in seen.pods if pod.get("status", {}).get("phase") == "Failed"]
     failed.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
     words = (report.reason for pod in failed if (report := final_report(pod)) is not None)
-    return next((word for word in words if word not in ("", "PeerLost", "Terminated")), "PodFailed")
+    return next((word for word in words if word not in ("", "Error", "PeerLost", "Terminated")), "PodFailed")
 
 
 def _rounded(names: dict[str, str], metrics: dict[str, float], digits: int) -> dict[str, float]:

@@ -42,7 +42,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     made = Plan(
         status=status,
         patch=outcome.adjustments(seen, spec.suspend or paused is not None, spec.scheduling, standing.group_size(seen)),
-        notes=(*notes(seen, found.state), *figures.notes(seen, status)),
+        notes=figures.notes(seen, status, notes(seen, found.state)),
         requeue_after=look_again if paused is None else pause.seconds_left(seen, paused, retry, now),
         waits_for=frozenset() if paused is None else references.keys(spec, seen.namespace),
     )

@@ -111,7 +111,9 @@ def _under_way(seen: Seen, report: RunReport | None) -> State:
     phases = {pod.get("status", {}).get("phase") for pod in seen.pods}
     # Those that have ended well are followed by the next shards, or by the Job's own end.
     if "Running" in phases or phases == {"Succeeded"}:
-        return State("Running", "Running", (report.message if report else "") or "the run is under way")
+        # A program that has just failed says so while its pod still runs; what comes of it is not known yet.
+        message = report.message if report is not None and report.state != "Failed" else ""
+        return State("Running", "Running", message or "the run is under way")
     if "Pending" not in phases and (cause := last_failure(seen.pods)):
         return State(
             phase, "PodFailed", f"{cause}; the Job tries again if scheduling.maxRestarts lets it", trouble=True

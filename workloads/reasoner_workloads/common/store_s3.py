@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from reasoner_workloads.common.store_base import CHUNK, Missing, Store, StoreError, replacing
 
@@ -44,6 +44,12 @@ class S3Store(Store):
             if error.response["Error"]["Code"] in _MISSING:
                 raise Missing(f"{self.at(key)} does not exist") from None
             raise StoreError(f"{self.at(key)}: {error}") from error
+        except NoCredentialsError as error:
+            raise StoreError(
+                f"{self.at(key)}: {error}: name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in "
+                "storage.credentialsSecretRef, or a service account with the right to the bucket in "
+                "compute.serviceAccountName"
+            ) from error
         except (BotoCoreError, Boto3Error) as error:
             raise StoreError(f"{self.at(key)}: {error}") from error
 
