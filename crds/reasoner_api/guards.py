@@ -45,13 +45,14 @@ class LengthBlowUp(Model):
 
 
 class Hang(Model):
-    """Guard against a process group that waits for ever. It dumps the stacks of all processes to the log and fails the
-    pod, which is replaced."""
+    """Guard against a process group that waits for ever. Each process writes the stacks of all its threads to the log;
+    then the pod fails, is counted, and is replaced by one that goes on from the newest checkpoint."""
 
     factor: Annotated[float, Field(ge=2)] = 10.0
-    """Fires when there has been no step for so many times the median of those before."""
+    """Fires when there has been no step for so many times the median time of a generation with all its steps."""
     min_seconds: Annotated[float, Field(ge=1)] = 1800.0
-    """Seconds without a step that are never taken for a hang. Above what the run may wait for its verifier."""
+    """Seconds without a step that are never taken for a hang. Above what the run may wait for its verifier; of the
+    first step nothing else is known."""
 
 
 class Guards(Model):

@@ -29,6 +29,7 @@ from reasoner_workloads.training.callbacks import listen, train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
+from reasoner_workloads.training.watchdog import Watchdog
 from reasoner_workloads.training.world import World
 
 #: Figure of the report -> entry of TRL's log.
@@ -89,6 +90,7 @@ class _Training:
         watch = MeasuringWatch(
             this, self.checkpoints, listen(this), LOGGED, every=resumable_every(config), span=TRAINED,
             patience=work.checkpoint.grace_period_seconds / 2,
+            watchdog=Watchdog(work.guards.hang, resumable_every(config), this.reporter, self.world),
             baseline=baseline if questions.test else None, measured=before,
         )  # fmt: skip
         self._train(trainer, watch)

@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from reasoner_workloads.common.run import ConfigError, Paused, Run, Terminated
 from reasoner_workloads.training.attempts import Attempts
 from reasoner_workloads.training.checkpoints import Checkpoints
+from reasoner_workloads.training.watchdog import Watchdog
 
 
 class _NothingLeft(Exception):
@@ -81,6 +82,8 @@ class Watch(TrainerCallback):
     for writing and bringing away the checkpoint."""
     span: tuple[float, float] = (0.0, 1.0)
     """The part of the whole run's progress that training is."""
+    watchdog: Watchdog | None = None
+    """What ends a run that waits for ever, where it is asked for."""
     logged: dict[str, float] = field(default_factory=dict)
     ending: bool = False
     """Whether the next checkpoint is the last of this process."""
@@ -151,14 +154,16 @@ class Watch(TrainerCallback):
 def train(trainer: Any, watch: Watch, step: int | None) -> None:
     """Train to the end, from the restored checkpoint of `step` where there is one. Raises Terminated where SIGTERM cut
     it short, and Paused where a guard did: the trainer itself returns as if done."""
-    trainer.add_callback(watch)
+    watchdog = watch.watchdog
+    for callback in (watchdog, watch) if watchdog else (watch,):
+        trainer.add_callback(callback)
     if step is not None:
         print(f"resuming after step {step}", flush=True)
     if watch.checkpoints.world.main:
         Attempts(watch.run.store).begin(step or 0)
     watch.stop.training = True
     try:
-        with contextlib.suppress(_NothingLeft):
+        with contextlib.suppress(_NothingLeft), watchdog or contextlib.nullcontext():
             restored = None if step is None else f"{trainer.args.output_dir}/checkpoint-{step}"
             trainer.train(resume_from_checkpoint=restored)
     finally:
