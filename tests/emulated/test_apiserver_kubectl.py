@@ -313,3 +313,18 @@ def test_client_side_apply_of_built_in_kinds(kubectl: Kubectl, api: Api) -> None
     found = api.get("/apis/apps/v1/namespaces/default/deployments/web").json()["spec"]["template"]["spec"]
     assert found["containers"][0]["env"] == [{"name": "B", "value": "3"}]
     assert kubectl("diff", "-f", "-", stdin=body).stdout == ""
+
+
+def test_a_node_shows_what_it_is_in_the_wide_table(api: Api, kubectl: Kubectl) -> None:
+    about = {
+        "kubeletVersion": "v1.32.0",
+        "osImage": "Debian",
+        "kernelVersion": "6.1",
+        "containerRuntimeVersion": "x://1",
+    }
+    status = {"nodeInfo": about, "addresses": [{"type": "InternalIP", "address": "10.0.0.7"}]}
+    assert api.post("/api/v1/nodes", {"metadata": {"name": "one"}}).status_code == 201
+    assert api.patch("/api/v1/nodes/one/status", {"status": status}).status_code == 200
+    heading, row = kubectl("get", "nodes", "-o", "wide").stdout.splitlines()
+    assert heading.split()[5:] == ["INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"]
+    assert row.split()[5:] == ["10.0.0.7", "<none>", "Debian", "6.1", "x://1"]

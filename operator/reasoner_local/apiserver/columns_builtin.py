@@ -80,6 +80,18 @@ def _node_roles(obj: Obj) -> str:
     return ",".join(sorted(roles)) or "<none>"
 
 
+def _node_info(name: str) -> Any:
+    return lambda obj: dig(obj, "status", "nodeInfo", name) or "<unknown>"
+
+
+def _node_address(kind: str) -> Any:
+    def address(obj: Obj) -> str:
+        found = (one for one in dig(obj, "status", "addresses") or [] if one.get("type") == kind)
+        return str(next(found, {"address": "<none>"})["address"])
+
+    return address
+
+
 def _event_object(obj: Obj) -> str:
     about = obj.get("involvedObject") or obj.get("regarding") or {}
     return f"{about.get('kind', '').lower()}/{about.get('name', '')}"
@@ -127,7 +139,12 @@ BUILTIN_COLUMNS: dict[ResourceKey, tuple[Column, ...]] = {
         Column("Status", _node_status),
         Column("Roles", _node_roles),
         AGE,
-        Column("Version", lambda obj: dig(obj, "status", "nodeInfo", "kubeletVersion") or ""),
+        Column("Version", _node_info("kubeletVersion")),
+        _wide("Internal-IP", _node_address("InternalIP")),
+        _wide("External-IP", _node_address("ExternalIP")),
+        _wide("OS-Image", _node_info("osImage")),
+        _wide("Kernel-Version", _node_info("kernelVersion")),
+        _wide("Container-Runtime", _node_info("containerRuntimeVersion")),
     ),
     ("", "events"): (
         Column("Last Seen", _event_seen),
