@@ -32,6 +32,14 @@ RULES: dict[str, tuple[str, str, bool | None]] = {
     "units that differ by case": ("5 mW", "5 MW", None),
     "words": ("the mitochondrion", "mitochondria", None),
     "a lower-case variable is no option": ("a", "b", None),
+    "a square of a chessboard is no number": ("5", "e5", None),
+    "an exponent alone": ("10^5", "*10^5", None),
+    "integers longer than a float is exact": ("12345678901234567890", "12345678901234567891", False),
+    "a large integer times a power": ("1e27", r"10000000000000000000000 \times 10^5", True),
+    "integers larger than any float": ("9" * 400, "9" * 399 + "8", False),
+    "integers longer than an answer": ("5", "9" * 200_000, None),
+    "two numbers that no float holds": ("1e999", "2e999", None),
+    "a product of powers without end": ("5", r"\cdot 10^5" * 5000, None),
 }
 
 #: Ground truth, answer, whether algebra is asked, what it says.
@@ -45,7 +53,12 @@ MATH: dict[str, tuple[str, str, bool, bool]] = {
     "a unit left out": ("4.9 J", "4.9", False, False),
     "prose": ("5 and 2", "7 and 2", False, False),
     "a list": ("2, 5", "5, 2", False, False),
-    "a tower of powers": ("3", "9^{9^{9^{9}}}", True, False),
+    "a tower of powers": ("3", "9^{9^{9^{9}}}", False, False),
+    "a power of a power": ("64", "(2^{2})^{3}", True, True),
+    "a number of a billion digits": ("3", "10^{1000000000}", False, False),
+    "the factorial of a large number": ("3", "10000000!", False, False),
+    "a factorial": ("120", "5!", True, True),
+    "brackets without end": ("x", "(" * 80 + "x" + ")" * 80, False, False),
     "a sign that parsers pass over": ("A + B", "A ⊕ B", False, False),
     "a command that parsers pass over": ("A + B", r"A \oplus B", False, False),
     "a logarithm": (r"2\ln 3", r"\ln 9", True, True),
@@ -73,4 +86,5 @@ def test_algebra(worker: MathWorker, truth: str, answer: str, asked: bool, says:
 
 
 def test_a_comparison_after_one_that_never_ended(worker: MathWorker) -> None:
+    assert not worker.equal("3", "9^{9^{9^{9}}}")
     assert worker.equal("1/2", "0.5")

@@ -16,7 +16,12 @@ TOLERANCE = 1e-3
 #: Longer than this is no short answer, and slow to parse.
 MAX_MATH_LENGTH = 200
 
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
+#: Digits of an integer that is read as one: a longer one is no short answer.
+MAX_DIGITS = 1000
+
+_WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d+)"
+_INTEGER = re.compile(rf"[-+]?{_WHOLE}")
+_NUMBER = re.compile(rf"[-+]?(?:{_WHOLE}(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 _OPTION = re.compile(r"(?:option|choice)?\s*[(\[]?([A-Ha-h])[)\].:]?", re.IGNORECASE)
 _TRUE, _FALSE = frozenset({"yes", "true"}), frozenset({"no", "false"})
 #: A number or quantity with the name of what it is before it.
@@ -24,6 +29,10 @@ _NAMED = re.compile(r"^[a-zA-Z]=(?=[-+\d.])")
 _ARTICLE = re.compile(r"^(?:the|an?) (?=[^\W\d_]{4})", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W\d_]{4,}(?:[ -][^\W\d_]{2,})*")
 _SCIENTIFIC = re.compile(r"(.*)\*10\^(?:\{([-+]?\d{1,3})\}|\(?([-+]?\d{1,3})\)?)")
+#: Towers of powers, large exponents, factorials: an algebra system would write the number down.
+_HUGE = re.compile(r"\^[{(]*[-+]?\d{5,}|\d[})]*\^[{(]*\d+\^|\d{4,}\s*!|!\s*!|binom\s*\{?\d{5,}")
+#: Brackets within brackets, beyond which parsing takes its time twice over for each.
+_DEEPEST = 12
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _WORD = re.compile(r"[^\W\d_]+")
 #: What a formula may hold: the parser passes over signs that it does not know, which makes unlike formulas alike.
@@ -144,6 +153,8 @@ def is_math(truth: str, answer: str) -> bool:
     sides = [_undressed(text) for text in (truth, answer)]
     if max(map(len, sides)) > MAX_MATH_LENGTH or not all(_FORMULA.fullmatch(side) for side in sides):
         return False
+    if any(_HUGE.search(side) or _depth(side) > _DEEPEST for side in sides):
+        return False
     if any(command[1:] not in _KNOWN for side in sides for command in _COMMAND.findall(side)):
         return False
     # math-verify takes 50% for 0.5 and also for 50.
@@ -152,6 +163,15 @@ def is_math(truth: str, answer: str) -> bool:
     bare = [_COMMAND.sub(" ", side) for side in sides]
     letters = [{word for word in _WORD.findall(side) if word not in _FUNCTIONS} for side in bare]
     return letters[0] == letters[1] and all(len(word) == 1 for word in letters[0])
+
+
+def _depth(text: str) -> int:
+    """How deep brackets nest."""
+    level = deepest = 0
+    for sign in text:
+        level += (sign in "([{") - (sign in ")]}")
+        deepest = max(deepest, level)
+    return deepest
 
 
 def math_equal(truth: str, answer: str) -> bool:
@@ -177,18 +197,19 @@ def _undressed(text: str) -> str:
 
 def _number(text: str) -> float | None:
     if found := _SCIENTIFIC.fullmatch(text):
-        mantissa, *exponents = found.groups()
-        value = None if "e" in mantissa.lower() else _number(mantissa)
         # By way of text: 1.5 * 10**-3 is not quite 0.0015.
-        return None if value is None else float(f"{value!r}e{next(filter(None, exponents))}")
-    if not text or not _NUMBER.fullmatch(text) or not any(c.isdigit() for c in text):
+        text = f"{found.group(1)}e{found.group(2) or found.group(3)}"
+    if not _NUMBER.fullmatch(text):
         return None
-    return float(text.replace(",", ""))
+    value = float(text.replace(",", ""))
+    # Beyond what a float holds all numbers would be the same.
+    return value if math.isfinite(value) else None
 
 
 def _integer(text: str) -> int | None:
-    number = _number(text)
-    return int(number) if number is not None and re.fullmatch(r"[-+]?[\d,]+", text) else None
+    if len(text) > MAX_DIGITS or not _INTEGER.fullmatch(text):
+        return None
+    return int(text.replace(",", ""))
 
 
 def _option(text: str) -> str | None:
