@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from support.real import Real, named_cluster
+from support.release import Operator, Release
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +33,21 @@ async def real(kubeconfig: Path, root: Path) -> AsyncIterator[Real]:
 
 
 @pytest.fixture
-async def operator(kubeconfig: Path, real: Real) -> AsyncIterator[Any]:
-    """The operator as a process of its own, for the test's namespace alone."""
-    process = await asyncio.create_subprocess_exec(
-        "reasoner", "operator", "--kubeconfig", str(kubeconfig), "--namespace", real.namespace
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        async with asyncio.timeout(20):
-            code = await process.wait()
-    assert code == 0
+async def release(real: Real) -> AsyncIterator[Release]:
+    """The chart's rights for the test's namespace alone: nothing at cluster level, and times that suit a test."""
+    values = {
+        "watchNamespaces": [real.namespace],
+        "rbac": {"scan": False, "aggregate": False},
+        "crds": {"install": False},
+        "resyncSeconds": 3,
+        "progressSeconds": 0.5,
+    }
+    async with Release(real, values).rights() as made:
+        yield made
+
+
+@pytest.fixture
+async def operator(release: Release, tmp_path: Path) -> AsyncIterator[Operator]:
+    """The operator at work in the test's namespace, with the chart's rights."""
+    async with release.operator(tmp_path) as made:
+        yield made

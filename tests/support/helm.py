@@ -15,15 +15,19 @@ RELEASE = "reasoner-operator"
 CRD = "CustomResourceDefinition"
 
 
-def templates(values: dict[str, Any] | None = None, release: str = RELEASE, chart: Path = CHART) -> dict[str, str]:
+def templates(
+    values: dict[str, Any] | None = None, release: str = RELEASE, chart: Path = CHART, namespace: str = NAMESPACE
+) -> dict[str, str]:
     """What each template renders to, by the template's path."""
     with helm.Chart.load(chart) as loaded:
-        return loaded.render(values or {}, name=release, namespace=NAMESPACE)
+        return loaded.render(values or {}, name=release, namespace=namespace)
 
 
-def render(values: dict[str, Any] | None = None, release: str = RELEASE, chart: Path = CHART) -> list[dict[str, Any]]:
+def render(
+    values: dict[str, Any] | None = None, release: str = RELEASE, chart: Path = CHART, namespace: str = NAMESPACE
+) -> list[dict[str, Any]]:
     """Every object that an installation would make."""
-    texts = templates(values, release, chart)
+    texts = templates(values, release, chart, namespace)
     return [
         item
         for path, text in sorted(texts.items())

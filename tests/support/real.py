@@ -19,7 +19,7 @@ from kubernetes import client, config
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_operator.cluster import Access, Cluster
-from reasoner_operator.transport import Request
+from reasoner_operator.transport import MERGE, Request
 from support.objects import SPECS
 
 #: A context is taken for a test cluster's if its name has one of these in it.
@@ -92,6 +92,11 @@ class Real:
         status, answer = await self.cluster.transport.request(Request(method, path, list(query.items()), content))
         return status, json.loads(answer)
 
+    async def table(self, path: str) -> Any:
+        """A collection as `kubectl get` asks for it."""
+        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        return await self.cluster.transport.ask(Request("GET", path, accept=accept))
+
     async def install(self, crd: dict[str, Any]) -> None:
         """Apply a CRD and wait until it is served."""
         path = f"{CRDS}/{crd['metadata']['name']}"
@@ -111,6 +116,16 @@ class Real:
         status, body = await self.request("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
         assert status == 201, body
 
+        async def has_account() -> bool:
+            return (await self.request("GET", self.path("v1", "serviceaccounts", "default")))[0] == 200
+
+        await self.until(has_account)
+
+    async def merge(self, path: str, body: dict[str, Any]) -> Any:
+        """Merge a change into an object, as somebody who edits it by hand; what became of it."""
+        request = Request("PATCH", path, [("fieldManager", "somebody")], (MERGE, body))
+        return await self.cluster.transport.ask(request)
+
     async def delete_namespace(self) -> None:
         """Ask for its end; the cluster takes its time."""
         status, body = await self.request("DELETE", f"/api/v1/namespaces/{self.namespace}")
@@ -128,12 +143,12 @@ class Real:
         path = self.path(*CHILDREN[manifest["kind"]], name)
         return await self.request("PATCH", path, placed, dryRun="All", fieldValidation="Strict")
 
-    def manifest(self, kind: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    def manifest(self, kind: str, spec: dict[str, Any] | None = None, name: str = "demo") -> dict[str, Any]:
         """An object of one of the three kinds, its spec over the kind's example."""
         return {
             "apiVersion": API_VERSION,
             "kind": kind,
-            "metadata": {"name": "demo"},
+            "metadata": {"name": name},
             "spec": {**SPECS[kind], **(spec or {})},
         }
 
@@ -141,6 +156,43 @@ class Real:
         """Create it, strict about unknown fields."""
         path = self.path(API_VERSION, KINDS[kind].plural)
         return await self.request("POST", path, self.manifest(kind, spec), fieldValidation="Strict", **query)
+
+    async def make(self, kind: str, spec: dict[str, Any] | None = None, name: str = "demo") -> str:
+        """Create an object that must be taken; returns its path."""
+        path = self.path(API_VERSION, KINDS[kind].plural)
+        status, answer = await self.request("POST", path, self.manifest(kind, spec, name), fieldValidation="Strict")
+        assert status == 201, answer["message"]
+        return f"{path}/{name}"
+
+    async def condition(
+        self, path: str, true: Callable[[dict[str, str]], object], kind: str = "Ready"
+    ) -> dict[str, str]:
+        """Await that something is true of an object's condition; returns it."""
+
+        async def found() -> dict[str, str] | None:
+            _, obj = await self.request("GET", path)
+            conditions = (obj.get("status") or {}).get("conditions") or []
+            found.__name__ = f"{path} {conditions}"
+            return next((one for one in conditions if one["type"] == kind and true(one)), None)
+
+        result = await self.until(found)
+        assert result is not None
+        return result
+
+    async def gone(self, path: str) -> None:
+        """Await that an object is no more."""
+
+        async def absent() -> bool:
+            return (await self.request("GET", path))[0] == 404
+
+        await self.until(absent)
+
+    async def items(self, api_version: str, plural: str) -> list[dict[str, Any]]:
+        """All objects of a kind in the namespace."""
+        status, answer = await self.request("GET", self.path(api_version, plural))
+        assert status == 200, answer
+        found: list[dict[str, Any]] = answer["items"]
+        return found
 
     async def children(self) -> list[str]:
         """What the operator has made in the namespace, as `Kind/name`."""

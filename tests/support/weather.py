@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,8 +25,9 @@ WATCH_SECONDS = 0.8
 class Weather:
     """The proxy. `away`: whether nobody gets through; `met`: how often which fault was met."""
 
-    def __init__(self, target: str, seed: int) -> None:
+    def __init__(self, target: str, seed: int, trusted: ssl.SSLContext | bool = True) -> None:
         self._target = target
+        self._trusted = trusted
         self._chance = random.Random(seed)
         self.away = False
         self.met: Counter[str] = Counter()
@@ -37,7 +39,9 @@ class Weather:
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
-        async with aiohttp.ClientSession(self._target) as self._session:
+        async with aiohttp.ClientSession(
+            self._target, connector=aiohttp.TCPConnector(ssl=self._trusted, limit=0)
+        ) as self._session:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             yield f"http://127.0.0.1:{runner.addresses[0][1]}"
             await runner.cleanup()
