@@ -22,7 +22,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     """Make the Job of the shards, or say how it stands."""
     spec = CurationJobSpec.model_validate(seen.obj["spec"])
     if standing.is_over(seen):
-        return outcome.finished(seen)
+        return outcome.finished(seen, now)
     if seen.job is None:
         return outcome.start(seen, work(seen, spec, settings), now)
     found = standing.observe(seen, spec.shards)

@@ -21,7 +21,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     """Wait for dataset and verifier, make the training Job, say how it stands."""
     spec = GRPORunSpec.model_validate(seen.obj["spec"])
     if standing.is_over(seen):
-        return _let_go(seen, outcome.finished(seen))
+        return _let_go(seen, outcome.finished(seen, now))
     if seen.job is None:
         dataset = references.dataset_of(seen, spec.dataset, "dataset")
         verifier = references.verifier_of(seen, spec.verifier)

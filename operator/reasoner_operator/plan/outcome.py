@@ -10,7 +10,7 @@ from reasoner_api.common import Scheduling
 from reasoner_operator import naming
 from reasoner_operator.plan.job import Work, manifests
 from reasoner_operator.plan.references import Broken, Waiting
-from reasoner_operator.plan.standing import Outcome, condition, is_ended, queue_of
+from reasoner_operator.plan.standing import Outcome, condition, is_ended, queue_of, remembered
 from reasoner_operator.seen import Key, Object, Patch, Plan, Seen, Target
 from reasoner_operator.status import State, conditions, notes, progress_text, timestamp
 
@@ -56,9 +56,12 @@ def common_status(seen: Seen, outcome: Outcome, now: datetime) -> dict[str, Any]
     return {key: value for key, value in status.items() if value is not None}
 
 
-def finished(seen: Seen) -> Plan:
+def finished(seen: Seen, now: datetime) -> Plan:
     """Leave what is said of a run that is over as it is; only that the present spec was looked at is noted."""
     status = dict(seen.obj["status"])
+    if status.get("phase") not in ("Succeeded", "Failed") or not status.get("conditions"):
+        # Somebody has changed it: what else it tells has to do.
+        return Plan(status={**status, **common_status(seen, remembered(seen), now)})
     generation = seen.obj["metadata"].get("generation", 0)
     status["observedGeneration"] = generation
     status["conditions"] = [{**item, "observedGeneration": generation} for item in status.get("conditions", [])]

@@ -53,6 +53,17 @@ def is_over(seen: Seen) -> bool:
     return seen.job is None and bool(seen.obj.get("status", {}).get("completionTime"))
 
 
+def remembered(seen: Seen) -> Outcome:
+    """The outcome of a run whose Job is gone, from what the status tells of it."""
+    status = seen.obj["status"]
+    ready: Object = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
+    published = status.get("artifacts", {})
+    if published.get("model") or published.get("dataset"):
+        said = ready.get("message") if ready.get("reason") == "Succeeded" else None
+        return Outcome(State("Succeeded", "Succeeded", said or "the run has succeeded"))
+    return Outcome(State("Failed", ready.get("reason", "Failed"), ready.get("message", "")))
+
+
 def observe(seen: Seen, parts: int) -> Outcome:
     """How the Job stands. `parts`: pods that each report on a part of the work."""
     report = merged(reports(seen), parts)

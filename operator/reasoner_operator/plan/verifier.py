@@ -13,7 +13,7 @@ from reasoner_operator.plan import outcome, references, serving, standing, train
 from reasoner_operator.plan.job import Work
 from reasoner_operator.seen import Object, Plan, Seen, key_of
 from reasoner_operator.settings import Settings
-from reasoner_operator.status import State, notes, rounded
+from reasoner_operator.status import notes, rounded
 
 #: Status field -> metric of the report.
 _COUNTS = {"step": "step", "maxSteps": "max_steps"}
@@ -34,7 +34,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         if not isinstance(dataset, InputArtifact):
             return outcome.waiting(seen, dataset, references.keys(spec, seen.namespace), now)
         return outcome.start(seen, work(seen, spec, dataset, settings), now)
-    found = standing.observe(seen, 1) if seen.job is not None else _remembered(seen)
+    found = standing.observe(seen, 1) if seen.job is not None else standing.remembered(seen)
     model = _model(seen, found)
     agreement = _agreement(seen, found)
     served: tuple[Object, ...] = ()
@@ -74,17 +74,6 @@ def work(seen: Seen, spec: VerifierTrainingSpec, dataset: InputArtifact, setting
         parallelism=topology.nodes,
         gang=True,
     )
-
-
-def _remembered(seen: Seen) -> standing.Outcome:
-    """The outcome of a run whose Job is gone, from the status."""
-    status = seen.obj["status"]
-    by_type = {item["type"]: item for item in status.get("conditions", [])}
-    ready = by_type.get("Ready", {})
-    if status.get("artifacts", {}).get("model"):
-        said = ready.get("message") if ready.get("reason") == "Succeeded" else None
-        return standing.Outcome(State("Succeeded", "Succeeded", said or "the run has succeeded"))
-    return standing.Outcome(State("Failed", ready.get("reason", "Failed"), ready.get("message", "")))
 
 
 def _model(seen: Seen, found: standing.Outcome) -> Artifact | None:
