@@ -58,6 +58,13 @@ def pending_pod(**status: Any) -> dict[str, Any]:
     return {**made, "status": {"phase": "Pending", **status}}
 
 
+def disrupted_pod() -> dict[str, Any]:
+    made = pod("demo-0")
+    word = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "makes room"}
+    made["status"]["conditions"] = [word]
+    return made
+
+
 def failed_judge() -> dict[str, Any]:
     judge = ready("VerifierTraining", "judge", SERVED)
     failed = {"type": "Ready", "status": "False", "message": "NaN loss"}
@@ -73,6 +80,7 @@ def unserved_judge() -> dict[str, Any]:
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
 NO_IMAGE = {"name": "main", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
+NO_IMAGE_YET = {"name": "main", "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
 LOST_SERVER = {
     "name": "main",
     "ready": False,
@@ -222,6 +230,14 @@ CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
     "a pod that does not fit says why": (
         seen("GRPORun", job=job(), pods=(pending_pod(conditions=[UNSCHEDULABLE]),)),
         ("Pending", "False", "True", "False", "Unschedulable"),
+    ),
+    "a pod that must make room says for whom": (
+        seen("GRPORun", job=job(), pods=(disrupted_pod(),)),
+        ("Pending", "False", "True", "False", "PreemptionByScheduler"),
+    ),
+    "a pod whose image has just been asked for in vain says why": (
+        seen("GRPORun", job=job(), pods=(pending_pod(containerStatuses=[NO_IMAGE_YET]),)),
+        ("Pending", "False", "True", "False", "ImagePullBackOff"),
     ),
     "a pod whose image is not there says why": (
         seen("GRPORun", job=job(), pods=(pending_pod(containerStatuses=[NO_IMAGE]),)),

@@ -9,6 +9,8 @@ from reasoner_operator.status import parsed
 
 #: Reasons of waiting containers that are the ordinary course of things.
 ORDINARY = (None, "ContainerCreating", "PodInitializing")
+#: The two reasons between which a pod without its image goes to and fro: one to people.
+SAME = {"ErrImagePull": "ImagePullBackOff"}
 #: Characters of a program's last words that fit a message.
 LAST_WORDS = 300
 
@@ -23,6 +25,9 @@ def trouble(pods: tuple[Object, ...]) -> tuple[str, str] | None:
         for item in status.get("conditions", []):
             if item["type"] == "PodScheduled" and item["status"] == "False":
                 return item.get("reason") or "Unschedulable", f"{name}: {item.get('message', '')}"
+            if item["type"] == "DisruptionTarget" and item["status"] == "True":
+                # Preempted, evicted, or on a node that is lost: there it stays until the node is back or deleted.
+                return item.get("reason") or "Disrupted", f"{name}: {item.get('message', '')}"
         for container in _containers(pod):
             if found := _container_trouble(container):
                 return found[0], f"{name}: {found[1]}"
@@ -53,7 +58,7 @@ def _container_trouble(container: Object) -> tuple[str, str] | None:
     words = "" if container.get("ready") else _ending(container, "state") or _ending(container, "lastState")
     if words:
         return (reason if reason not in ORDINARY else "CrashLoopBackOff"), words
-    return None if reason in ORDINARY else (reason, waiting.get("message", ""))
+    return None if reason in ORDINARY else (SAME.get(reason, reason), waiting.get("message", ""))
 
 
 def last_failure(pods: tuple[Object, ...]) -> str:
