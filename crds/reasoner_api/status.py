@@ -63,8 +63,8 @@ class StageCount(Open):
     """Rows dropped, by reason."""
 
 
-class Usage(Open):
-    """What the models were asked."""
+class Requests(Open):
+    """Requests to models, and what they come to."""
 
     requests: int = 0
     """Requests answered."""
@@ -74,6 +74,16 @@ class Usage(Open):
     """Tokens received."""
     cost_usd: Annotated[float, Field(alias="costUSD")] = 0.0
     """Cost by the spec's prices, US dollars."""
+
+
+class Usage(Requests):
+    """What the models were asked and was paid for, in all attempts of the run."""
+
+    reused: Requests | None = None
+    """What was asked and found answered: by an earlier attempt, or by another run with the same storage. Its cost is
+    what was saved."""
+    projected_cost_usd: Annotated[float | None, Field(alias="projectedCostUSD")] = None
+    """Cost at the end of the run by the pace so far, US dollars."""
 
 
 class Checkpoint(Open):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reasoner_api.report import RunReport
-from reasoner_api.status import Progress, StageCount, Usage
+from reasoner_api.status import Progress, Requests, StageCount, Usage
 from reasoner_operator.naming import MAIN_CONTAINER
 from reasoner_operator.seen import Note, Object, Seen
 
@@ -161,12 +161,13 @@ def _sum_stages(found: list[RunReport]) -> list[StageCount]:
 
 
 def _sum_usage(usages: list[Usage]) -> Usage:
-    return Usage(
-        requests=sum(usage.requests for usage in usages),
-        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-        completion_tokens=sum(usage.completion_tokens for usage in usages),
-        cost_usd=round(sum(usage.cost_usd for usage in usages), 6),
-    )
+    reused = [usage.reused for usage in usages if usage.reused is not None]
+    return Usage(**_sum_requests(usages), reused=Requests(**_sum_requests(reused)) if reused else None)
+
+
+def _sum_requests(counts: Sequence[Requests]) -> dict[str, Any]:
+    summed: dict[str, Any] = {name: sum(getattr(one, name) for one in counts) for name in Requests.model_fields}
+    return summed | {"cost_usd": round(summed["cost_usd"], 6)}
 
 
 def duration(seconds: int) -> str:

@@ -30,7 +30,7 @@ from support.http_server import serving
 from support.object_store import object_store
 
 #: What pods leave of their work, beside its result.
-WORK = ("parts/", "buckets/", "done/", "claims/", "pods/")
+WORK = ("parts/", "buckets/", "done/", "claims/", "pods/", "usage/")
 PRICE = {"inputPerMillion": 1.0, "outputPerMillion": 2.0}
 
 

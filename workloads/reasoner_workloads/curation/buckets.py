@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from reasoner_api.status import StageCount, Usage
+from reasoner_api.status import StageCount
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.records import Record
 from reasoner_workloads.curation.stretch import Part, fetched
@@ -52,8 +52,6 @@ class Done(BaseModel):
     """Who did it."""
     stages: list[StageCount]
     """What became of its rows, but for the last stage, which is the whole job's."""
-    usage: Usage
-    """What its pod has used since the last bucket that it kept: of all markers together, what the job has used."""
 
 
 def plan(parts: list[Part], shards: int) -> list[Bucket]:

@@ -8,12 +8,11 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from reasoner_api.status import Usage
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation import buckets
 from reasoner_workloads.curation.buckets import Bucket, Done
 from reasoner_workloads.curation.claims import Claims
-from reasoner_workloads.curation.ledger import Ledger, less
+from reasoner_workloads.curation.models.responses import Responses, digits_of
 from reasoner_workloads.curation.opened import Opened
 from reasoner_workloads.curation.records import Funnel, Record, Row
 from reasoner_workloads.curation.stretch import Part, stretch
@@ -27,12 +26,11 @@ POLL_SECONDS = 1.0
 class Feed:
     """Hands out the rows of the buckets that its pod gets hold of, until the job has none left that is not done."""
 
-    def __init__(self, store: Store, claims: Claims, parts: list[Part], shards: int, ledger: Ledger) -> None:
+    def __init__(self, store: Store, claims: Claims, parts: list[Part], shards: int, responses: Responses) -> None:
         self._store = store
         self._claims = claims
         self._parts = parts
-        self._ledger = ledger
-        self._noted = Usage()
+        self._responses = responses
         self._plan = {bucket.name: bucket for bucket in buckets.plan(parts, shards)}
         self._ready: deque[tuple[Opened, int, Row]] = deque()
         self._reading: Opened | None = None
@@ -52,7 +50,8 @@ class Feed:
                 if self._reading is None and (bucket := await self._next_bucket()):
                     folder = Path(tempfile.mkdtemp(prefix="bucket-"))
                     rows = stretch(self._store, self._parts, bucket.low, bucket.high)
-                    self._reading = self._open[bucket.name] = Opened(bucket, rows, folder)
+                    cell = await self._responses.open(digits_of(bucket.number, len(self._plan)))
+                    self._reading = self._open[bucket.name] = Opened(bucket, cell, rows, folder)
                 if self._reading is None:
                     return None
                 await self._read(self._reading)
@@ -83,11 +82,11 @@ class Feed:
                 await self._keep(opened)
 
     async def _keep(self, opened: Opened) -> None:
-        usage, self._noted = less(self._ledger.usage, self._noted), self._ledger.usage
-        done = Done(pod=self._claims.own.pod, stages=opened.funnel.counts(), usage=usage)
+        done = Done(pod=self._claims.own.pod, stages=opened.funnel.counts())
         with opened:
             packed = await asyncio.to_thread(opened.pack)
             await asyncio.to_thread(buckets.keep, self._store, opened.bucket, packed, done)
+        await opened.cell.close()
         del self._open[opened.bucket.name]
         self._done.add(opened.bucket.name)
         self._kept.set()

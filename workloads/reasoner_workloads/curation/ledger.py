@@ -1,59 +1,90 @@
-"""What the models were asked and what it cost, held to the shard's part of the budget. Used by `llm`."""
+"""What the models were asked and what it cost: paid for or found kept, by pod and life. Used by `llm`, `pod` and
+`publish`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from reasoner_api.curation import Budget, Price
-from reasoner_api.status import Usage
+from reasoner_api.status import Requests, Usage
 from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.common.store import Store
+from reasoner_workloads.curation.claims import Claim
+from reasoner_workloads.curation.models.segments import Completion
+
+ROOT = "usage/"
 
 
-def added(one: Usage, other: Usage) -> Usage:
-    """The sum of two usages."""
-    return Usage(
-        requests=one.requests + other.requests,
-        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
-        completion_tokens=one.completion_tokens + other.completion_tokens,
-        # Rounded, so that the same requests in another order cost the same.
-        cost_usd=round(one.cost_usd + other.cost_usd, 9),
-    )
+def total(usages: Iterable[Usage]) -> Usage:
+    """The sum of usages."""
+    found = list(usages)
+    reused = [one.reused for one in found if one.reused is not None]
+    return Usage(**_sum(found), reused=Requests(**_sum(reused)) if reused else None)
 
 
-def less(one: Usage, other: Usage) -> Usage:
-    """What one usage has beyond another."""
-    return Usage(
-        requests=one.requests - other.requests,
-        prompt_tokens=one.prompt_tokens - other.prompt_tokens,
-        completion_tokens=one.completion_tokens - other.completion_tokens,
-        cost_usd=round(one.cost_usd - other.cost_usd, 9),
-    )
+def _sum(counts: Iterable[Requests]) -> dict[str, int | float]:
+    summed: dict[str, int | float] = {name: sum(getattr(one, name) for one in counts) for name in Requests.model_fields}
+    # Rounded, so that the same requests in another order cost the same.
+    return summed | {"cost_usd": round(summed["cost_usd"], 9)}
+
+
+def usages(store: Store, pod: int | None = None) -> list[Usage]:
+    """What all pods have noted in all their lives, or one of them."""
+    prefix = ROOT if pod is None else f"{ROOT}{pod:05d}-"
+    return [Usage.model_validate_json(store.get(key)) for key in store.list(prefix)]
 
 
 @dataclass
 class Ledger:
-    """One shard's usage, against an even part of the job's budget."""
+    """One pod's usage in one life, on top of its earlier lives'."""
 
     budget: Budget
     shards: int
-    usage: Usage
+    earlier: Usage = field(default_factory=Usage)
+    own: Usage = field(default_factory=Usage)
 
-    def enter(self, prompt_tokens: int, completion_tokens: int, price: Price) -> None:
-        """Count one answered request."""
-        cost = (prompt_tokens * price.input_per_million + completion_tokens * price.output_per_million) / 1e6
-        one = Usage(
-            requests=1, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost_usd=round(cost, 9)
-        )
-        self.usage = added(self.usage, one)
+    @property
+    def usage(self) -> Usage:
+        """What the pod has used."""
+        return total([self.earlier, self.own])
+
+    def enter(self, completion: Completion, price: Price) -> None:
+        """Count a request that was paid for."""
+        self.own = total([self.own, Usage(**_counts(completion, price))])
+
+    def reuse(self, completion: Completion, price: Price) -> None:
+        """Count a request whose answer was kept."""
+        self.own = total([self.own, Usage(reused=Requests(**_counts(completion, price)))])
+
+    def save(self, store: Store, who: Claim) -> None:
+        """Note this life's usage."""
+        store.put(f"{ROOT}{who.pod:05d}-{who.life}.json", self.own.model_dump_json(by_alias=True).encode())
 
     def check(self) -> None:
         """Raise ConfigError (BudgetExceeded) once the shard's part is spent; requests in flight are still paid."""
-        tokens = self.usage.prompt_tokens + self.usage.completion_tokens
+        usage = self.usage
+        tokens = usage.prompt_tokens + usage.completion_tokens
         if self.budget.max_tokens is not None and tokens >= self.budget.max_tokens / self.shards:
             raise self._exceeded(f"{tokens} tokens", f"budget.maxTokens: {self.budget.max_tokens}")
-        if self.budget.max_cost_usd is not None and self.usage.cost_usd >= self.budget.max_cost_usd / self.shards:
-            raise self._exceeded(f"{self.usage.cost_usd:.4f} USD", f"budget.maxCostUSD: {self.budget.max_cost_usd:g}")
+        if self.budget.max_cost_usd is not None and usage.cost_usd >= self.budget.max_cost_usd / self.shards:
+            raise self._exceeded(f"{usage.cost_usd:.4f} USD", f"budget.maxCostUSD: {self.budget.max_cost_usd:g}")
 
     def _exceeded(self, spent: str, limit: str) -> ConfigError:
         part = f" (this shard's part is 1/{self.shards})" if self.shards > 1 else ""
         return ConfigError(f"{limit} is spent{part}: {spent} so far", reason="BudgetExceeded")
+
+
+def cost_of(prompt_tokens: int, completion_tokens: int, price: Price) -> float:
+    """US dollars."""
+    return (prompt_tokens * price.input_per_million + completion_tokens * price.output_per_million) / 1e6
+
+
+def _counts(completion: Completion, price: Price) -> dict[str, int | float]:
+    tokens = completion.prompt_tokens, completion.completion_tokens
+    return {
+        "requests": 1,
+        "prompt_tokens": tokens[0],
+        "completion_tokens": tokens[1],
+        "cost_usd": round(cost_of(*tokens, price), 9),
+    }

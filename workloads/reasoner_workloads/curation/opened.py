@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from reasoner_workloads.curation.buckets import Bucket
+from reasoner_workloads.curation.models.responses import Cell
 from reasoner_workloads.curation.records import Funnel, Record, Row
 
 #: Rows read at a time.
@@ -24,6 +25,8 @@ class Opened:
     """A context manager that takes its folder away."""
 
     bucket: Bucket
+    cell: Cell
+    """The answers to what its rows ask."""
     rows: Iterator[Row | Record]
     folder: Path
     """Holds the rows that were dropped as they were read, of which one URL may have millions."""

@@ -8,7 +8,6 @@ import os
 import time
 
 from reasoner_api.curation import CurationWork
-from reasoner_api.status import Usage
 from reasoner_api.task import CurationTask
 from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.run import ConfigError
@@ -18,8 +17,9 @@ from reasoner_workloads.curation.claims import Claims
 from reasoner_workloads.curation.feed import POLL_SECONDS, Feed
 from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
-from reasoner_workloads.curation.ledger import Ledger
+from reasoner_workloads.curation.ledger import Ledger, total, usages
 from reasoner_workloads.curation.llm import Model, close_models, open_models
+from reasoner_workloads.curation.models.responses import Responses
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.stages import Crew, curate
 from reasoner_workloads.curation.stretch import Part
@@ -27,6 +27,8 @@ from reasoner_workloads.curation.together import together
 
 #: Seconds between two looks at the counts.
 REPORT_SECONDS = 0.5
+#: Seconds between two notes of the usage at least: so much a killed pod may have paid for without a note.
+SAVE_SECONDS = 1.0
 
 
 def split_source(work: CurationWork, store: Store, claims: Claims) -> list[Part]:
@@ -60,27 +62,37 @@ class Pod:
         self.store = store
         self.claims = claims
         self.reporter = reporter
-        self.ledger = Ledger(task.work.budget, task.work.shards, Usage())
+        self._save_at = 0.0
+        earlier = total(usages(store, claims.own.pod))
+        self.ledger = Ledger(task.work.budget, task.work.shards, earlier)
 
     async def run(self, parts: list[Part]) -> None:
         """Until no bucket is left. As many rows are under way as keep the fetches and the models busy, but no more than
         this pod's even part: the others shall have some."""
-        self.feed = Feed(self.store, self.claims, parts, self.work.shards, self.ledger)
-        self._recall()
-        models = open_models(self.work, self.ledger, os.environ)
-        busy = self.work.recrawl.concurrency + sum(model.endpoint.concurrency for model in models.values())
-        busy = max(1, min(busy, -(-self.feed.rows // self.work.shards)))
-        try:
-            await self._curate(models, busy)
-        finally:
-            await close_models(models)
-        self._report()
+        own, at = self.claims.own, self.work.storage
+        shared = open_store(at.uri, endpoint=at.endpoint, region=at.region)
+        async with Responses(shared, f"{own.pod:05d}-{own.life}", self._save_usage) as responses:
+            self.feed = Feed(self.store, self.claims, parts, self.work.shards, responses)
+            self._recall()
+            models = open_models(self.work, self.ledger, os.environ)
+            busy = self.work.recrawl.concurrency + sum(model.spec.concurrency for model in models.values())
+            busy = max(1, min(busy, -(-self.feed.rows // self.work.shards)))
+            try:
+                await self._curate(models, shared, busy)
+            finally:
+                await close_models(models)
+                self._report()
+        self.ledger.save(self.store, self.claims.own)
 
-    async def _curate(self, models: dict[str, Model], busy: int) -> None:
-        at = self.work.storage
-        pages = open_store(at.uri, endpoint=at.endpoint, region=at.region)
-        async with Fetcher(self.work.recrawl, self.work.shards, pages) as fetcher, Judge(models["judge"]) as judge:
-            screens = Screens(self.work.filters, at)
+    def _save_usage(self) -> None:
+        """Note now and then what is paid for, before the answers are kept."""
+        if time.monotonic() >= self._save_at:
+            self.ledger.save(self.store, self.claims.own)
+            self._save_at = time.monotonic() + SAVE_SECONDS
+
+    async def _curate(self, models: dict[str, Model], shared: Store, busy: int) -> None:
+        async with Fetcher(self.work.recrawl, self.work.shards, shared) as fetcher, Judge() as judge:
+            screens = Screens(self.work.filters, self.work.storage)
             crew = Crew(fetcher, models, judge, screens, self.work.filters, self.feed.funnel)
             telling = asyncio.create_task(self._tell())
             try:
@@ -91,7 +103,7 @@ class Pod:
     async def _take(self, crew: Crew) -> None:
         while given := await self.feed.next():
             opened, place, row = given
-            await self.feed.finish(opened, place, await curate(row, crew))
+            await self.feed.finish(opened, place, await curate(row, crew.at(opened.cell)))
 
     def _recall(self) -> None:
         """Count what this pod's earlier lives have done."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from reasoner_api.curation import Difficulty, Filters
@@ -12,6 +12,7 @@ from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.grounding import occurs
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.llm import Model
+from reasoner_workloads.curation.models.responses import Cell
 from reasoner_workloads.curation.records import Dropped, DroppedAt, Funnel, Record, Row
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.together import together
@@ -29,6 +30,10 @@ class Crew:
     screens: Screens
     filters: Filters
     funnel: Funnel
+
+    def at(self, cell: Cell) -> Crew:
+        """The same crew for the rows of a cell."""
+        return replace(self, models={role: model.at(cell) for role, model in self.models.items()})
 
 
 async def curate(row: Row, crew: Crew) -> Record:
@@ -51,7 +56,8 @@ async def curate(row: Row, crew: Crew) -> Record:
         with count("sample"):
             answers = await sample(record, crew)
         with count("filter"):
-            verdicts = await crew.judge.candidates(record.question, record.answer, answers)
+            judge = crew.models["judge"]
+            verdicts = await crew.judge.candidates(judge, record.question, record.answer, answers)
             record = record.model_copy(update={"candidates": verdicts, "sampled": len(answers)})
             keep_or_drop(record.correct, crew.filters)
     except DroppedAt as end:

@@ -1,5 +1,5 @@
 """Every answer of a model, kept in the object store before anything depends on it: a pod that takes over, a later run
-and an edited later stage pay for no request that was answered once. Opened by `shard`, asked by `llm`.
+and an edited later stage pay for no request that was answered once. Opened by `pod`, asked by `llm`.
 
 Answers lie in cells. A cell is one of 2^n equal stretches of the line of rows' hashes, named by its number in n binary
 digits: whatever the shards, a row's answers are in a cell whose digits its hash begins with. So a job finds what
@@ -28,8 +28,9 @@ from reasoner_workloads.curation.models.segments import Completion, Known, line,
 log = logging.getLogger(__name__)
 
 ROOT = "cache/responses/b"
-#: Seconds from the start of one commit to that of the next at least: what comes meanwhile shares its requests.
-COMMIT_SECONDS = 0.05
+#: Seconds from the start of one commit to that of the next at least: what comes meanwhile shares its requests, which
+#: object stores charge for.
+COMMIT_SECONDS = 0.2
 #: The store's requests at a time: its client blocks.
 THREADS = 8
 
@@ -55,8 +56,8 @@ class Responses:
     is kept."""
 
     def __init__(self, store: Store, writer: str, before: Callable[[], None] = lambda: None) -> None:
-        """`writer` is this pod's in this life and no other's; `before` is called, in a thread, before each commit: what
-        it writes is never behind the answers. Both may raise StoreError."""
+        """`writer` is this pod's in this life and no other's; `before` is called, in a thread, before each commit.
+        Raises StoreError, as `before` may."""
         self.store = store
         self._writer = writer
         self._before = before

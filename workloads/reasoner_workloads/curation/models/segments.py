@@ -21,6 +21,8 @@ class Completion(NamedTuple):
     text: str
     prompt_tokens: int
     completion_tokens: int
+    finish: str = "stop"
+    """Why it ends: `stop`, `length` (maxTokens), `content_filter`."""
 
 
 def line(key: str, completion: Completion) -> bytes:

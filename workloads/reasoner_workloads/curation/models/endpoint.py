@@ -1,0 +1,203 @@
+"""The way to one chat endpoint, shared by the roles that use it: connections kept open, requests in flight and rates
+bounded, failures that may pass tried again. Used by `llm`.
+
+aiohttp and not the openai package, which takes several times the CPU for a request (benchmarks/curation_throughput.py)
+and knows neither the server's rates nor how to use fewer requests in flight."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE
+from multidict import CIMultiDict
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from yarl import URL
+
+from reasoner_api.curation import ModelEndpoint
+from reasoner_workloads.common.run import ConfigError, WorkloadError
+from reasoner_workloads.curation.limits import Limit
+from reasoner_workloads.curation.models import gate, rates, wire
+from reasoner_workloads.curation.models.dialect import Dialect
+from reasoner_workloads.curation.models.flights import Flights
+from reasoner_workloads.curation.models.segments import Completion
+from reasoner_workloads.curation.models.wire import Empty, Misconfigured, Passing, Refused
+
+#: Seconds between two tries: by chance up to a bound that doubles, so that those who failed together part.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: Seconds for which a server may go on saying that it is asked too much.
+PATIENCE = 1800.0
+#: Share of its time-out that a request may take before there are too many in flight.
+SLOW_SHARE = 0.5
+#: Requests refused, with none granted, after which it is the configuration that is wrong and not the rows.
+REFUSALS = 10
+_BACKOFF = wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request."""
+
+    key: str
+    """What it is known by (`wire.digest`)."""
+    body: dict[str, Any]
+    prompt_tokens: int
+    """Tokens that it will take, more or less."""
+
+
+class TimedOut(Passing):
+    """No answer came in time."""
+
+
+class Endpoint:
+    """One endpoint. Close it."""
+
+    def __init__(self, role: str, spec: ModelEndpoint, key: str | None, shards: int) -> None:
+        """`role` is the one whose spec it is."""
+        self.role = role
+        self.spec = spec
+        self.flights = Flights()
+        self.gate = gate.Gate(spec.concurrency)
+        self.rates = rates.Rates()
+        self._requests = _limit(spec.requests_per_minute, shards)
+        self._tokens = _limit(spec.tokens_per_minute, shards)
+        self._dialect = Dialect()
+        self._granted = self._refused = self._owed = 0
+        self._url = URL(f"{spec.base_url.rstrip('/')}/chat/completions")
+        self._headers = CIMultiDict({CONTENT_TYPE: "application/json"})
+        if key:
+            self._headers[AUTHORIZATION] = f"Bearer {key}"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def complete(self, asked: Asked) -> Completion:
+        """The answer to a request. Raises Refused, ConfigError or WorkloadError."""
+        try:
+            completion = await self._persist(asked)
+        except Misconfigured as error:
+            raise ConfigError(self._says(error, error.field), reason="ModelRefused") from error
+        except Refused as error:
+            self._refused += 1
+            if not self._granted and self._refused >= REFUSALS:
+                raise ConfigError(f"{self._says(error)} (every request so far)", reason="ModelRefused") from error
+            raise
+        except Passing as error:
+            if isinstance(error, Empty):
+                raise Refused(str(error)) from error
+            raise WorkloadError(self._says(error), reason="ModelUnavailable") from error
+        self._granted += 1
+        return completion
+
+    async def close(self) -> None:
+        """Wait for what is on its way, then close the connections."""
+        await self.flights.land()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _persist(self, asked: Asked) -> Completion:
+        """Try until it is answered, or will not be."""
+        trying = AsyncRetrying(retry=retry_if_exception_type(Passing), wait=_pause, stop=self._is_enough, reraise=True)
+        completion: Completion = await trying(self._speak, asked)
+        return completion
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        failure = _failure(state)
+        if self.flights.landing:
+            return True
+        if failure.pressed:
+            return (state.seconds_since_start or 0.0) > PATIENCE
+        return state.attempt_number > failure.retries
+
+    async def _speak(self, asked: Asked) -> Completion:
+        """Ask once, in words that the endpoint takes."""
+        while True:
+            spoken = self._dialect.speak(asked.body)
+            try:
+                return await self._ask(asked, spoken)
+            except Refused as refusal:
+                if not self._dialect.learn(str(refusal), spoken):
+                    raise
+
+    async def _ask(self, asked: Asked, spoken: dict[str, Any]) -> Completion:
+        if self._requests is not None:
+            await self._requests.acquire()
+        if self._tokens is not None:
+            # What answers have taken beyond their prompts is paid by the next request: none of them waits for it.
+            owed, self._owed = self._owed, 0
+            await self._tokens.acquire(asked.prompt_tokens + owed)
+        async with self.gate:
+            await self.rates.acquire(asked.prompt_tokens + spoken.get("max_tokens", 0))
+            began = time.monotonic()
+            try:
+                with self.flights.sent():
+                    completion = await self._send(asked.key, spoken)
+            except Passing as failure:
+                if failure.pressed or isinstance(failure, TimedOut):
+                    self.gate.lower(gate.PRESSED, began)
+                if failure.pressed and failure.after is not None:
+                    self.rates.close(failure.after)
+                raise
+        if time.monotonic() - began > SLOW_SHARE * self.spec.timeout_seconds:
+            self.gate.lower(gate.SLOW, began)
+        else:
+            self.gate.eased()
+        if not completion.prompt_tokens:
+            completion = completion._replace(prompt_tokens=asked.prompt_tokens)
+        self._owed += max(0, completion.prompt_tokens + completion.completion_tokens - asked.prompt_tokens)
+        return completion
+
+    async def _send(self, key: str, body: dict[str, Any]) -> Completion:
+        data = json.dumps(body, ensure_ascii=False).encode()
+        headers = self._headers.copy()
+        headers["Idempotency-Key"] = key
+        try:
+            async with self._opened().post(self._url, data=data, headers=headers, allow_redirects=False) as response:
+                answer = await response.read()
+        except TimeoutError as error:
+            raise TimedOut(f"no answer within {self.spec.timeout_seconds:g} s (timeoutSeconds)") from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise Misconfigured("baseURL", f"its certificate is not trusted: {error}") from error
+        except aiohttp.InvalidURL as error:
+            raise Misconfigured("baseURL", "it is no URL") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Passing(f"the connection failed: {error or type(error).__name__}") from error
+        self.rates.note(response.headers)
+        return wire.read(response.status, response.headers, answer)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # The gate bounds the connections; each is kept for the next request.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                timeout=aiohttp.ClientTimeout(total=self.spec.timeout_seconds),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=True,
+            )
+        return self._session
+
+    def _says(self, error: Exception, field: str = "") -> str:
+        where = f"models.{self.role}.{field}" if field else f"models.{self.role}"
+        return f"{where}: {self.spec.base_url}: {error}"
+
+
+def _limit(a_minute: int | None, shards: int) -> Limit | None:
+    return Limit(a_minute, 60.0, shards) if a_minute is not None else None
+
+
+def _failure(state: RetryCallState) -> Passing:
+    assert state.outcome is not None
+    failure = state.outcome.exception()
+    assert isinstance(failure, Passing)
+    return failure
+
+
+def _pause(state: RetryCallState) -> float:
+    """As long as the server says, and a little more for each to come at its own time; else as backoff has it."""
+    after = _failure(state).after
+    if after is None:
+        return _BACKOFF(state)
+    after = min(after, rates.LONGEST)
+    return after + random.uniform(0.0, min(LONGEST_PAUSE, max(0.05, after / 4)))

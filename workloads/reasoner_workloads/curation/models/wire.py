@@ -1,0 +1,157 @@
+"""What goes to a chat endpoint, and what its answers amount to: a completion, or a failure of one of three kinds. Used
+by `endpoint` and `llm`; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from reasoner_workloads.curation.models.segments import Completion
+
+#: Times that a request is tried again after a failure that may pass.
+RETRIES = 10
+#: The same after an answer without a choice, which mostly stays so.
+EMPTY_RETRIES = 2
+#: Characters a token, for what a server does not count.
+CHARACTERS_PER_TOKEN = 4
+#: Characters of a server's message that are passed on.
+_MESSAGE = 300
+#: What servers call a wrong key where they do not answer 401 (Gemini: 400).
+_BAD_KEY = re.compile(rb"invalid_api_key|API_KEY_INVALID|API key not valid", re.IGNORECASE)
+_NO_MODEL = re.compile(rb"model_not_found|model_not_available", re.IGNORECASE)
+#: An account without money: no waiting helps, though the status is the one that asks to wait.
+_NO_MONEY = re.compile(rb"insufficient_quota|billing_hard_limit", re.IGNORECASE)
+#: How Gemini says when to come again.
+_DELAY = re.compile(rb'"retryDelay"\s*:\s*"([0-9.]+)s"')
+_PASSING = frozenset({408, 409, 425, 429})
+#: Statuses by which a server says that it is asked too much.
+_PRESSED = frozenset({429, 503, 529})
+
+
+class Passing(Exception):
+    """It may pass: the request is tried again, `retries` times at most, not before `after` seconds. `pressed`: the
+    server is asked too much."""
+
+    def __init__(
+        self, message: str, *, after: float | None = None, pressed: bool = False, retries: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.after = after
+        self.pressed = pressed
+        self.retries = RETRIES if retries is None else retries
+
+
+class Empty(Passing):
+    """An answer without a choice."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer holds no choice", retries=EMPTY_RETRIES)
+
+
+class Refused(Exception):
+    """The model will not have this request, whatever it thinks of others."""
+
+
+class Misconfigured(Exception):
+    """No request can succeed until `field` of the endpoint's spec is mended."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def digest(base_url: str, body: Mapping[str, Any]) -> str:
+    """What a request is known by: the same question to the same endpoint has the same."""
+    text = json.dumps([base_url, body], ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tokens_of(text: str) -> int:
+    """Tokens of a text, more or less."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+def read(status: int, headers: Mapping[str, str], body: bytes) -> Completion:
+    """The completion in an answer. Raises Passing, Refused or Misconfigured."""
+    if status != 200:
+        raise failure(status, headers, body)
+    try:
+        value = from_json(body)
+        if "choices" not in value and "error" in value:
+            # Gateways pass on what the provider said, under a status of their own.
+            code = value["error"].get("code")
+            raise failure(code if isinstance(code, int) and 400 <= code < 600 else 502, headers, body)
+        if value["choices"] == []:
+            raise Empty
+        choice = value["choices"][0]
+        return _completion(choice["message"], choice.get("finish_reason") or "stop", value.get("usage") or {})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Passing(f"the answer is no chat completion: {_cut(body)}") from error
+
+
+def _completion(message: dict[str, Any], finish: str, usage: dict[str, Any]) -> Completion:
+    content = message.get("content") or ""
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content)
+    if message.get("refusal"):
+        finish = "content_filter"
+    # Without the server's count the caller has to guess.
+    prompt = int(usage.get("prompt_tokens") or 0)
+    return Completion(content, prompt, int(usage.get("completion_tokens") or tokens_of(content)), finish)
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes) -> Passing | Refused | Misconfigured:
+    """What an answer amounts to that is no success."""
+    says = f"{status}: {message_of(body)}"
+    if status == 429 and _NO_MONEY.search(body):
+        return Misconfigured("apiKeySecretRef", f"{says} (the account behind the key has nothing left to spend)")
+    if status in _PASSING or status >= 500:
+        return Passing(says, after=retry_after(headers, body), pressed=status in _PRESSED)
+    if status in (401, 402, 403) or _BAD_KEY.search(body):
+        return Misconfigured("apiKeySecretRef", says)
+    if status == 404 or _NO_MODEL.search(body):
+        return Misconfigured("model", f"{says} (no such model, or baseURL leads elsewhere)")
+    if status in (400, 413, 422):
+        return Refused(says)
+    return Misconfigured("baseURL", f"{says} (no chat endpoint is there)")
+
+
+def retry_after(headers: Mapping[str, str], body: bytes = b"") -> float | None:
+    """Seconds for which the server wants to be left alone, if it says so: in milliseconds, seconds or as a date."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        if text := headers.get("retry-after"):
+            if re.fullmatch(r"[0-9.]+", text.strip()):
+                return float(text)
+            return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        # What it wants is not understood, so it is as if it had said nothing.
+        return None
+    delay = _DELAY.search(body)
+    return float(delay.group(1)) if delay else None
+
+
+def message_of(body: bytes) -> str:
+    """What a server says is wrong, in any of the forms that endpoints have."""
+    try:
+        value = from_json(body)
+    except ValueError:
+        return _cut(body)
+    if isinstance(value, list) and value:
+        value = value[0]
+    for key in ("error", "message", "detail"):
+        if isinstance(value, dict) and value.get(key):
+            value = value[key]
+    return str(value)[:_MESSAGE]
+
+
+def _cut(body: bytes) -> str:
+    return body[:_MESSAGE].decode(errors="replace")
