@@ -6,12 +6,14 @@ import asyncio
 import tempfile
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation import buckets
 from reasoner_workloads.curation.buckets import Bucket, Done
 from reasoner_workloads.curation.claims import Claims
+from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.models.responses import Responses, digits_of
 from reasoner_workloads.curation.opened import Opened
 from reasoner_workloads.curation.records import Funnel, Record, Row
@@ -23,14 +25,25 @@ MOST_OPEN = 8
 POLL_SECONDS = 1.0
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What a pod works with."""
+
+    store: Store
+    """The job's."""
+    claims: Claims
+    responses: Responses
+    ledger: Ledger
+
+
 class Feed:
     """Hands out the rows of the buckets that its pod gets hold of, until the job has none left that is not done."""
 
-    def __init__(self, store: Store, claims: Claims, parts: list[Part], shards: int, responses: Responses) -> None:
-        self._store = store
-        self._claims = claims
+    def __init__(self, desk: Desk, parts: list[Part], shards: int) -> None:
+        self._desk = desk
+        self._store = desk.store
+        self._claims = desk.claims
         self._parts = parts
-        self._responses = responses
         self._plan = {bucket.name: bucket for bucket in buckets.plan(parts, shards)}
         self._ready: deque[tuple[Opened, int, Row]] = deque()
         self._reading: Opened | None = None
@@ -50,7 +63,7 @@ class Feed:
                 if self._reading is None and (bucket := await self._next_bucket()):
                     folder = Path(tempfile.mkdtemp(prefix="bucket-"))
                     rows = stretch(self._store, self._parts, bucket.low, bucket.high)
-                    cell = await self._responses.open(digits_of(bucket.number, len(self._plan)))
+                    cell = await self._desk.responses.open(digits_of(bucket.number, len(self._plan)))
                     self._reading = self._open[bucket.name] = Opened(bucket, cell, rows, folder)
                 if self._reading is None:
                     return None
@@ -85,6 +98,8 @@ class Feed:
         done = Done(pod=self._claims.own.pod, stages=opened.funnel.counts())
         with opened:
             packed = await asyncio.to_thread(opened.pack)
+            # So that once all buckets are done all usage is noted.
+            await asyncio.to_thread(self._desk.ledger.save, self._store, self._claims.own)
             await asyncio.to_thread(buckets.keep, self._store, opened.bucket, packed, done)
         await opened.cell.close()
         del self._open[opened.bucket.name]

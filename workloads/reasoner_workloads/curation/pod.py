@@ -14,7 +14,7 @@ from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import Store, open_store
 from reasoner_workloads.curation import buckets, split, stretch
 from reasoner_workloads.curation.claims import Claims
-from reasoner_workloads.curation.feed import POLL_SECONDS, Feed
+from reasoner_workloads.curation.feed import POLL_SECONDS, Desk, Feed
 from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.ledger import Ledger, total, usages
@@ -72,7 +72,7 @@ class Pod:
         own, at = self.claims.own, self.work.storage
         shared = open_store(at.uri, endpoint=at.endpoint, region=at.region)
         async with Responses(shared, f"{own.pod:05d}-{own.life}", self._save_usage) as responses:
-            self.feed = Feed(self.store, self.claims, parts, self.work.shards, responses)
+            self.feed = Feed(Desk(self.store, self.claims, responses, self.ledger), parts, self.work.shards)
             self._recall()
             models = open_models(self.work, self.ledger, os.environ)
             busy = self.work.recrawl.concurrency + sum(model.spec.concurrency for model in models.values())
