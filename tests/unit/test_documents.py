@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from itertools import pairwise
@@ -86,3 +87,16 @@ def test_every_link_within_the_repository_leads_somewhere(root: Path, name: str)
     document = root / name
     for target in _LINK.findall(document.read_text(encoding="utf-8")):
         assert (document.parent / target).exists(), target
+
+
+def test_every_reason_that_the_operator_gives_is_explained(root: Path) -> None:
+    explained = (root / "operator" / "README.md").read_text(encoding="utf-8")
+    given = set()
+    for path in (root / "operator" / "reasoner_operator").rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+            if name in ("State", "Waiting", "Broken", "stalled") and len(call.args) > 1:
+                reason = call.args[1]
+                given |= {reason.value} if isinstance(reason, ast.Constant) else set()
+    assert len(given) > 15
+    assert {reason for reason in given if f"`{reason}`" not in explained} == set()
