@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from aiohttp import web
 from reasoner_api.common import VerifierPrompt
 from reasoner_api.reward import Reward
 from reasoner_api.task import VerifierEndpoint
-from reasoner_workloads.grpo.circuit import Pace, VerifierUnavailable
+from reasoner_workloads.grpo.circuit import Patience, VerifierUnavailable
 from reasoner_workloads.grpo.judges import open_judge
 from reasoner_workloads.grpo.judging import Case
 from reasoner_workloads.grpo.rules_judge import Rules
@@ -90,7 +91,7 @@ class Client(VerifierClient):
         self.told: list[str] = []
         endpoint = VerifierEndpoint(endpoint=url, model="verifier", prompt=PROMPT, api=api)
         settings = Reward(verifier_unavailable={"wait_seconds": wait}, **reward)
-        super().__init__(endpoint, settings, self.told.append, Pace(first=0.005, longest=0.05))
+        super().__init__(endpoint, settings, Patience(first=0.005, longest=0.05, tell=self.told.append))
 
     async def __aenter__(self) -> Client:
         return self
@@ -263,6 +264,13 @@ async def test_rules_judge_without_a_server() -> None:
     await judge.close()
 
 
-def test_the_pace_doubles_up_to_its_limit() -> None:
-    pace = Pace(first=1, longest=5)
-    assert [pace.pause(failures) for failures in (0, 1, 2, 3, 4, 5)] == [1, 1, 2, 4, 5, 5]
+def test_patience_doubles_up_to_its_limit() -> None:
+    patience = Patience(first=1, longest=5)
+    assert [patience.pause(failures) for failures in (0, 1, 2, 3, 4, 5)] == [1, 1, 2, 4, 5, 5]
+
+
+async def test_a_pod_that_is_told_to_stop_waits_no_longer(unused_tcp_port: int) -> None:
+    judge = Client(f"http://127.0.0.1:{unused_tcp_port}/v1", wait=600)
+    stopping = replace(judge._circuit.patience, stopping=lambda: bool(judge.told))
+    judge._circuit.patience = stopping
+    assert "ClientConnectorError" in await refusal(judge)

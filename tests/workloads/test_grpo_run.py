@@ -18,28 +18,38 @@ from support.http_server import serving
 from support.stand_ins import Pod, grpo_task
 
 
-@contextmanager
-def verifier(status: int) -> Iterator[dict[str, Any]]:
-    """A task's `verifier`: a server that passes what equals the truth, or refuses."""
+class Verifier:
+    """A verifier that passes what equals the truth, as long as `status` is 200."""
 
-    async def complete(request: web.Request) -> web.Response:
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.asked = 0
+        self.leaves_after: int | None = None
+
+    async def complete(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.leaves_after is not None and self.asked > self.leaves_after:
+            self.status = 503
         truth, answer = (await request.json())["prompt"].split("|")[1:]
         text = "PASS" if truth == answer else "FAIL"
-        return web.json_response({"choices": [{"text": text}]} if status == 200 else {}, status=status)
+        return web.json_response({"choices": [{"index": 0, "text": text}]}, status=self.status)
 
-    app = web.Application()
-    app.router.add_post("/v1/completions", complete)
-    with serving(app) as url:
-        yield {
-            "endpoint": f"{url}/v1",
-            "model": "verifier",
-            "prompt": {
-                "template": "{question}|{ground_truth}|{student_answer}",
-                "passMarker": "PASS",
-                "failMarker": "FAIL",
-            },
-            "digest": f"sha256:{'0' * 64}",
-        }
+    @contextmanager
+    def served(self) -> Iterator[dict[str, Any]]:
+        """A task's `verifier`."""
+        app = web.Application()
+        app.router.add_post("/v1/completions", self.complete)
+        with serving(app) as url:
+            yield {
+                "endpoint": f"{url}/v1",
+                "model": "verifier",
+                "prompt": {
+                    "template": "{question}|{ground_truth}|{student_answer}",
+                    "passMarker": "PASS",
+                    "failMarker": "FAIL",
+                },
+                "digest": f"sha256:{'0' * 64}",
+            }
 
 
 def test_measured_trained_published_and_resumed_without_measuring_again(seeds: Path, tmp_path: Path) -> None:
@@ -68,8 +78,8 @@ def test_measured_trained_published_and_resumed_without_measuring_again(seeds: P
     assert rows[0].keys() == {"question", "ground_truth", "response", "answer", "verdict", "reward"}
 
     # The model lost, the last checkpoint there: nothing is left to train, the first measurement stands.
-    baseline = model.parent / "baseline.json"
-    baseline.write_text(json.dumps({**json.loads(baseline.read_text()), "reward_before": 0.25}))
+    baseline = model.parent / "evaluation" / "step-00000000.json"
+    baseline.write_text(json.dumps({**json.loads(baseline.read_text()), "reward": 0.25}))
     shutil.rmtree(model)
     code, again, log = pod.run()
     assert (code, again.metrics["reward_before"], again.metrics["step"]) == (0, 0.25, 4), log
@@ -81,7 +91,7 @@ def test_sigterm_ends_at_a_point_that_the_next_pod_resumes_from(seeds: Path, tmp
     # Four optimizer steps learn from one generation: only between generations may a run be cut.
     task = grpo_task(seeds, tmp_path / "out", maxSteps=16, stepsPerGeneration=4, perDeviceTrainBatchSize=4)
     task["work"]["checkpoint"]["everySteps"] = 16
-    with verifier(status=200) as endpoint:
+    with Verifier().served() as endpoint:
         pod = Pod("grpo", task | {"verifier": endpoint}, tmp_path / "pod")
         process = pod.start()
         assert process.stdout is not None
@@ -101,13 +111,34 @@ def test_sigterm_ends_at_a_point_that_the_next_pod_resumes_from(seeds: Path, tmp
     assert report.lineage.verifier == endpoint["digest"]
 
 
-def test_a_verifier_that_refuses_fails_the_run_and_no_reward_is_made_up(seeds: Path, tmp_path: Path) -> None:
-    with verifier(status=404) as endpoint:
+def test_a_verifier_that_refuses_pauses_the_run_and_no_reward_is_made_up(seeds: Path, tmp_path: Path) -> None:
+    with Verifier(status=404).served() as endpoint:
         task = grpo_task(seeds, tmp_path / "out") | {"verifier": endpoint}
         code, report, log = Pod("grpo", task, tmp_path / "pod").run()
-    assert (code, report.reason) == (1, "VerifierUnavailable"), log
+    assert (code, report.state, report.reason) == (3, "Paused", "VerifierUnavailable"), log
     assert "404" in report.message
-    assert "reward" not in report.metrics
+    assert not any(name.startswith("reward") for name in report.metrics)
+
+
+def test_a_verifier_that_leaves_costs_no_step_and_its_return_ends_the_run(seeds: Path, tmp_path: Path) -> None:
+    """Two processes; the checkpoint is made when the wait is over, not when one was due."""
+    task = grpo_task(seeds, tmp_path / "out", maxSteps=6) | {"topology": {"processesPerNode": 2}}
+    task["work"]["checkpoint"]["everySteps"] = 6
+    task["work"]["evaluation"]["prompts"] = 1
+    task["work"]["reward"] = {"verifierUnavailable": {"waitSeconds": 0.5}, "noAnswer": -0.5}
+    found = Verifier()
+    with found.served() as endpoint:
+        pod = Pod("grpo", task | {"verifier": endpoint}, tmp_path / "pod")
+        found.leaves_after = 12
+        code, report, log = pod.run()
+        assert (code, report.state, report.reason) == (3, "Paused", "VerifierUnavailable"), log
+        stopped = report.metrics["step"]
+        assert report.last_checkpoint is not None
+        assert 0 < report.last_checkpoint.step == stopped < 6
+        found.status, found.leaves_after = 200, None
+        code, report, log = pod.run()
+    assert (code, report.metrics["step"]) == (0, 6), log
+    assert f"resuming after step {stopped:.0f}" in log
 
 
 def test_two_processes_train_together_and_one_reports_for_both(seeds: Path, tmp_path: Path) -> None:

@@ -31,11 +31,17 @@ class VerifierUnavailable(WorkloadError):
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds between tries."""
+class Patience:
+    """How a server is waited for."""
 
     first: float = 0.5
+    """Seconds between the first tries."""
     longest: float = 30.0
+    """Seconds between later ones at most."""
+    tell: Callable[[str], None] = print
+    """Told once when the server is taken to be away."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether there is no more time to wait."""
 
     def pause(self, failures: int) -> float:
         """What is waited after so many failures in a row."""
@@ -45,8 +51,8 @@ class Pace:
 class Circuit:
     """The state of one server, seen from one event loop."""
 
-    def __init__(self, wait_seconds: float, pace: Pace, tell: Callable[[str], None]) -> None:
-        self.wait_seconds, self.pace, self._tell = wait_seconds, pace, tell
+    def __init__(self, wait_seconds: float, patience: Patience) -> None:
+        self.wait_seconds, self.patience = wait_seconds, patience
         self.answers = 0
         self._failures = 0
         self._since = time.monotonic()
@@ -79,13 +85,13 @@ class Circuit:
             if own >= OWN:
                 return None
             if not self.open:
-                await asyncio.sleep(self.pace.pause(own))
+                await asyncio.sleep(self.patience.pause(own))
 
     async def _in_turn(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
         async with self._turn:
             if self.open:
                 left = self._since + self.wait_seconds - time.monotonic()
-                await asyncio.sleep(max(0.0, min(self.pace.pause(self._failures - TOLERATED + 1), left)))
+                await asyncio.sleep(max(0.0, min(self.patience.pause(self._failures - TOLERATED + 1), left)))
                 return await self._try(attempt)
         return await self._try(attempt)
 
@@ -103,7 +109,7 @@ class Circuit:
     def _failed(self, why: str) -> None:
         self._failures += 1
         silent = time.monotonic() - self._since
-        if silent >= self.wait_seconds:
+        if silent >= self.wait_seconds or (self.open and self.patience.stopping()):
             raise VerifierUnavailable(f"{why} (no answer for {silent:.0f} s)")
         if self._failures == TOLERATED:
-            self._tell(f"{why}; it is asked again for {self.wait_seconds:.0f} s before the run gives up")
+            self.patience.tell(f"{why}; it is asked again for {self.wait_seconds:.0f} s before the run gives up")

@@ -35,6 +35,8 @@ def read(
         raise ConfigError(f"dataset: none of its {len(train)} training questions fits grpo.maxPromptTokens")
     test = _rows(parquet(dataset, "test.parquet", COLUMNS), "test", settings)
     test = [row for row in test if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
+    if evaluation.min_gain is not None and not test:
+        raise ConfigError("evaluation.minGain: the dataset's test.parquet holds no question to measure a gain on")
     return Questions(fitting, test[: evaluation.prompts], len(train) - len(fitting))
 
 

@@ -1,56 +1,57 @@
-"""Measures a policy on held-out questions before its first and after its last step. Used by `train`."""
+"""Measurements on held-out questions before, during and after training: when they are made, and where they are kept.
+Used by `train`."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from reasoner_workloads.common.store import Missing, Store
+from reasoner_workloads.common.store import Store
 from reasoner_workloads.training.callbacks import Watch
 
-BASELINE = "baseline.json"
+FOLDER = "evaluation"
 FIGURES = ("reward", "accuracy", "extraction_failures")
+_STEP = re.compile(rf"{FOLDER}/step-(\d{{8}})\.json")
 
 
-@dataclass
-class Baseline:
-    """What was measured before the first step, kept in the run's store: a resumed run cannot measure it again."""
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured after which step, kept in the run's store: a resumed run cannot measure an earlier policy."""
 
     store: Store
 
-    def read(self) -> dict[str, float]:
-        """What an earlier pod measured; empty when none has."""
-        try:
-            return dict(json.loads(self.store.get(BASELINE)))
-        except Missing:
-            return {}
+    def read(self) -> dict[int, dict[str, float]]:
+        """All of them, by step."""
+        steps = {int(found[1]): key for key in self.store.list(f"{FOLDER}/") if (found := _STEP.fullmatch(key))}
+        return {step: json.loads(self.store.get(key)) for step, key in sorted(steps.items())}
 
-    def keep(self, measured: dict[str, float]) -> None:
-        """Keep it, unless it is kept already."""
-        self.store.put_new(BASELINE, json.dumps(measured).encode())
+    def keep(self, step: int, figures: dict[str, float]) -> None:
+        """Keep one; one made again after a restart takes the old one's place."""
+        self.store.put(f"{FOLDER}/step-{step:08d}.json", json.dumps(figures).encode())
 
 
 @dataclass
 class MeasuringWatch(Watch):
-    """A Watch that also measures. TRL's own evaluation does it, so it works sharded and with vLLM."""
+    """A Watch that also asks for measurements and reports them."""
 
-    baseline: Baseline | None = None
-    """Where the first measurement is kept; None where there is nothing to measure on."""
-    measured: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def unmeasured(self) -> bool:
-        """Whether the measurement after the last step is still to be made."""
-        return self.baseline is not None and "reward_after" not in self.measured
+    measurements: Measurements | None = None
+    """Where they are kept; None where there is nothing to measure on."""
+    every_steps: int = 0
+    """Optimizer steps between them; 0 for the first and the last alone."""
+    measured: dict[int, dict[str, float]] = field(default_factory=dict)
+    """By step."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
     ) -> TrainerControl:
         super().on_step_end(args, state, control, **more)
-        if state.global_step >= state.max_steps and self.baseline is not None:
+        step = state.global_step
+        due = step >= state.max_steps or (self.every_steps and step % self.every_steps == 0)
+        if due and self.measurements is not None:
             control.should_evaluate = True
         return control
 
@@ -62,9 +63,15 @@ class MeasuringWatch(Watch):
         metrics: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        when = "before" if state.global_step == 0 else "after"
-        found = {f"{figure}_{when}": float((metrics or {})[f"eval_{figure}"]) for figure in FIGURES}
-        if when == "before" and self.baseline is not None and self.checkpoints.world.main:
-            self.baseline.keep(found)
-        self.measured |= found
-        self.run.reporter.update(metrics=self.measured)
+        step = state.global_step
+        found = {name.removeprefix("eval_"): float(value) for name, value in (metrics or {}).items()}
+        self.measured[step] = found
+        if self.measurements is not None and self.checkpoints.world.main:
+            self.measurements.keep(step, found)
+        self.run.reporter.update(metrics=self.summary(step))
+
+    def summary(self, step: int) -> dict[str, float]:
+        """The first measurement and the newest up to a step, as the report names them."""
+        newest = max((one for one in self.measured if 0 < one <= step), default=None)
+        found = {"before": self.measured.get(0), "after": None if newest is None else self.measured[newest]}
+        return {f"{figure}_{when}": values[figure] for when, values in found.items() if values for figure in FIGURES}

@@ -32,8 +32,6 @@ def arguments(work: GRPOWork, output: Path) -> GRPOConfig:
             "save_strategy": "steps",
             "save_steps": work.checkpoint.every_steps,
             "save_total_limit": 1,
-            "num_generations_eval": work.evaluation.samples,
-            "per_device_eval_batch_size": _eval_batch(settings.per_device_train_batch_size, work.evaluation.samples),
             "logging_steps": 1,
             # A loss that is no number must show: `guards` decides what follows.
             "logging_nan_inf_filter": False,
@@ -73,8 +71,3 @@ def _rollout(work: GRPOWork) -> dict[str, Any]:
         # The recipe takes the sampler's tokens as the policy's own.
         "vllm_importance_sampling_correction": False,
     }
-
-
-def _eval_batch(train_batch: int, samples: int) -> int:
-    """Whole prompts a batch, and about as many rows as in training."""
-    return samples * math.ceil(train_batch / samples)

@@ -9,20 +9,24 @@ from pathlib import Path
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
-from trl import GRPOTrainer
 
 from reasoner_api.grpo import Lineage
 from reasoner_api.status import Progress
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Run
-from reasoner_workloads.grpo import data
+from reasoner_workloads.grpo import benchmark, data
+from reasoner_workloads.grpo.away import Away
+from reasoner_workloads.grpo.circuit import Patience
+from reasoner_workloads.grpo.evaluate import Evaluation
+from reasoner_workloads.grpo.examine import Examiner
 from reasoner_workloads.grpo.guard import Guard
 from reasoner_workloads.grpo.judges import open_judge
-from reasoner_workloads.grpo.measure import Baseline, MeasuringWatch
+from reasoner_workloads.grpo.measure import Measurements, MeasuringWatch
 from reasoner_workloads.grpo.reward import Tokens
 from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.settings import arguments, resumable_every
 from reasoner_workloads.grpo.terms import load
+from reasoner_workloads.grpo.trainer import PolicyTrainer
 from reasoner_workloads.grpo.training_reward import Record, TrainingReward
 from reasoner_workloads.training import launch, model
 from reasoner_workloads.training.callbacks import listen, train
@@ -74,48 +78,56 @@ class _Training:
         policy, tokenizer = model.load(base, bf16=False)
         tokens = tokens_of(tokenizer)
         questions = data.read(dataset, work.grpo, work.evaluation, tokens.count)
-        baseline = Baseline(this.store)
-        before = baseline.read()
-        config.eval_on_start = bool(questions.test) and not before
-        function = RewardFunction(work.reward, tokens, open_judge(this.task.verifier, work.reward), load(work.reward))
-        scorer = TrainingReward(function, Record(this.store, "completions", self.world.rank))
-        trainer = GRPOTrainer(
+        benchmarks = [benchmark.read(*each, own, work) for each in enumerate(work.evaluation.benchmarks)]
+        measurements = Measurements(this.store)
+        measured = measurements.read()
+        config.eval_on_start = bool(questions.test) and 0 not in measured
+        stop = listen(this)
+        patience = Patience(tell=partial(this.reporter.warn, "VerifierAway"), stopping=lambda: stop.asked)
+        judge = open_judge(this.task.verifier, work.reward, patience)
+        function = RewardFunction(work.reward, tokens, judge, load(work.reward))
+        record = Record(this.store, "completions", self.world.rank)
+        trainer = PolicyTrainer(
+            TrainingReward(function, record),
+            self.world,
             model=policy,
-            reward_funcs=scorer,
             args=config,
             train_dataset=Dataset.from_list(questions.train),
-            eval_dataset=Dataset.from_list(questions.test) if questions.test else None,
             processing_class=tokenizer,
         )
         watch = MeasuringWatch(
-            this, self.checkpoints, listen(this), LOGGED, every=resumable_every(config), span=TRAINED,
-            patience=work.checkpoint.grace_period_seconds / 2,
+            this, self.checkpoints, stop, LOGGED, every=resumable_every(config), span=TRAINED,
+            patience=work.checkpoint.grace_period_seconds / 2, every_steps=work.evaluation.every_steps,
             watchdog=Watchdog(work.guards.hang, resumable_every(config), this.reporter, self.world),
-            baseline=baseline if questions.test else None, measured=before,
+            measurements=measurements if questions.test else None, measured=measured,
         )  # fmt: skip
+        evaluation = Evaluation(this, Examiner(trainer, function, record), patience, questions.test)
+        trainer.measure, trainer.give_up = evaluation.held_out, Away(trainer, watch, work.reward)
         self._train(trainer, watch)
+        scores = evaluation.benchmarks(benchmarks)
         made = self.folder / "model"
         model.save(trainer, made)
         if self.world.main:
             figures = {
                 **this.reporter.report.metrics,
-                **watch.measured,
+                **watch.summary(config.max_steps),
+                **scores,
                 "questions_too_long": float(questions.too_long),
             }
             publish_model(this, self._made(made, figures, lineage))
             this.reporter.advance(1.0, "published")
-        self._leave(trainer, scorer)
+        self._leave(trainer, function)
 
-    def _train(self, trainer: GRPOTrainer, watch: MeasuringWatch) -> None:
+    def _train(self, trainer: PolicyTrainer, watch: MeasuringWatch) -> None:
         trainer.add_callback(Guard(self.work.guards, self.this.reporter, watch.stop, self.world.main))
         train(trainer, watch, self.checkpoints.restore(Path(str(trainer.args.output_dir))))
-        if watch.unmeasured:
+        if watch.measurements is not None and trainer.args.max_steps not in watch.measured:
             # The last step was done by a pod that ended before it could measure.
             trainer.evaluate()
 
-    def _leave(self, trainer: GRPOTrainer, scorer: TrainingReward) -> None:
+    def _leave(self, trainer: PolicyTrainer, function: RewardFunction) -> None:
         """End together: a process that leaves early takes the others' group with it."""
-        asyncio.run_coroutine_threadsafe(scorer.function.close(), trainer.async_loop).result()
+        asyncio.run_coroutine_threadsafe(function.close(), trainer.async_loop).result()
         self.world.barrier()
         if not trainer.args.use_vllm:  # a colocated vLLM ends the group itself
             trainer.accelerator.end_training()
@@ -139,7 +151,7 @@ class _Training:
             },
             title=f"Reasoning model {self.this.task.name}",
             notes="Trained by GRPO with the reward of an answer verifier. `reward_before` and `reward_after` are mean "
-            "rewards on held-out questions, sampled at the training temperature and judged by that verifier.",
+            "rewards on held-out questions, judged by that verifier.",
             lineage=lineage,
         )
 

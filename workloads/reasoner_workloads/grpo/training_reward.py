@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from reasoner_workloads.common.store import Store
+from reasoner_workloads.grpo.circuit import VerifierUnavailable
 from reasoner_workloads.grpo.reward import CORRECT, LENGTH, NO_ANSWER, Response, Score
 from reasoner_workloads.grpo.scoring import RewardFunction
 
@@ -38,7 +40,21 @@ class TrainingReward:
 
     def __init__(self, function: RewardFunction, record: Record) -> None:
         self.function, self.record = function, record
-        self._evaluated = 0
+        self.away: VerifierUnavailable | None = None
+        """Why there are no rewards, once there are none."""
+        self._begun: Future[list[Score]] | None = None
+
+    def begin(
+        self,
+        rows: Sequence[Mapping[str, str]],
+        completions: Sequence[str],
+        completion_ids: Sequence[Sequence[int]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Begin to score a generation. Its rewards are then asked for by a call."""
+        columns = zip(rows, completions, completion_ids, strict=True)
+        responses = [Response(row["prompt"], row["question"], row["answer"], *rest) for row, *rest in columns]
+        self._begun = asyncio.run_coroutine_threadsafe(self.function(responses), loop)
 
     async def __call__(
         self,
@@ -49,22 +65,21 @@ class TrainingReward:
         answer: list[str],
         **more: Any,
     ) -> list[float | None]:
-        """Rewards of a generation. `more` holds TRL's `trainer_state`, `log_metric` and the other columns."""
+        """Rewards of a generation. `more` holds TRL's `trainer_state`, `log_metric` and the other columns. Where the
+        verifier stays away there are none, and `away` says so: other processes may wait for this one."""
         columns = (prompts, question, answer, completions, completion_ids)
         responses = [Response(*row) for row in zip(*columns, strict=True)]
-        scores = await self.function(responses)
+        begun, self._begun = self._begun, None
+        try:
+            scores = await (self.function(responses) if begun is None else asyncio.wrap_future(begun))
+        except VerifierUnavailable as away:
+            self.away = away
+            return [None] * len(responses)
         for name, value in figures(scores).items():
             more["log_metric"](name, value)
-        name = f"{self._part(more['split'][0])}-step-{more['trainer_state'].global_step:08d}"
+        name = f"train-step-{more['trainer_state'].global_step:08d}"
         await asyncio.to_thread(self.record.keep, responses, scores, name)
         return [score.reward for score in scores]
-
-    def _part(self, split: str) -> str:
-        """`train`, or `test-0001` and on: a measurement takes several calls at the same step."""
-        if split == "train":
-            return split
-        self._evaluated += 1
-        return f"{split}-{self._evaluated:04d}"
 
 
 def figures(scores: Sequence[Score]) -> dict[str, float]:

@@ -9,7 +9,8 @@ import asyncio
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from yarl import URL
 
 from reasoner_api.reward import Reward
 from reasoner_api.task import VerifierEndpoint, api_key_variable
-from reasoner_workloads.grpo.circuit import Circuit, NoAnswer, Pace, VerifierUnavailable
+from reasoner_workloads.grpo.circuit import Circuit, NoAnswer, Patience, VerifierUnavailable
 from reasoner_workloads.grpo.judging import Case
 from reasoner_workloads.verifier.prompt import ask, decided
 
@@ -34,15 +35,10 @@ SHOWN = 300
 class VerifierClient:
     """A verifier behind the OpenAI API. Belongs to the event loop that it is first used in."""
 
-    def __init__(
-        self,
-        verifier: VerifierEndpoint,
-        reward: Reward,
-        tell: Callable[[str], None] = print,
-        pace: Pace = Pace(),  # noqa: B008 - frozen
-    ) -> None:
+    def __init__(self, verifier: VerifierEndpoint, reward: Reward, patience: Patience) -> None:
         self.verifier, self.reward = verifier, reward
-        self._circuit = Circuit(reward.verifier_unavailable.wait_seconds, pace, lambda why: tell(self._message(why)))
+        named = replace(patience, tell=lambda why: patience.tell(self._message(why)))
+        self._circuit = Circuit(reward.verifier_unavailable.wait_seconds, named)
         path = "chat/completions" if verifier.api == "chat" else "completions"
         self._url = URL(f"{verifier.endpoint.rstrip('/')}/{path}")
         self._head = json.dumps({"model": verifier.model, "max_tokens": reward.max_tokens, "temperature": 0})[:-1]

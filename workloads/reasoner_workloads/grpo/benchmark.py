@@ -1,0 +1,85 @@
+"""A benchmark's questions from a file of the user's own. Read by `train` before the first step, so that a wrong column
+does not show days later; loads no torch."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reasoner_api.evaluation import Benchmark, BenchmarkColumns
+from reasoner_api.grpo import GRPOWork
+from reasoner_api.task import InputArtifact
+from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.grpo.data import prompt_of
+from reasoner_workloads.training.inputs import fetch_dataset
+
+LETTERS = string.ascii_uppercase
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A benchmark, ready to be asked: rows of prompt, question, answer."""
+
+    about: Benchmark
+    rows: list[dict[str, str]]
+
+
+def read(place: int, about: Benchmark, dest: Path, work: GRPOWork) -> Questions:
+    """The questions of `evaluation.benchmarks[place]`. Raises ConfigError naming the field or the row."""
+    at = f"evaluation.benchmarks[{place}]"
+    try:
+        source = InputArtifact(uri=about.uri, digest=about.digest)
+        folder = fetch_dataset(source, work.storage, dest / f"benchmark-{place}").path
+    except ConfigError as error:
+        raise ConfigError(f"{at}: {error}") from error
+    path = Path(folder) / about.uri.rpartition("/")[2]
+    rows = _parquet(path, at) if path.suffix == ".parquet" else _json_lines(path, at)
+    found = [_row(row, f"{at}: row {number}", about.columns) for number, row in enumerate(rows[: about.limit], 1)]
+    if not found:
+        raise ConfigError(f"{at}.uri: {about.uri} holds no question")
+    return Questions(about, [{**row, "prompt": prompt_of(row["question"], work.grpo)} for row in found])
+
+
+def _parquet(path: Path, at: str) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return list(pyarrow.parquet.read_table(path).to_pylist())
+    except pyarrow.ArrowException as error:
+        raise ConfigError(f"{at}.uri: {path.name} is no Parquet file: {error}") from error
+
+
+def _json_lines(path: Path, at: str) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise ConfigError(f"{at}.uri: line {number} of {path.name} is no JSON: {error}") from error
+        if not isinstance(rows[-1], dict):
+            raise ConfigError(f"{at}.uri: line {number} of {path.name} is no JSON object")
+    return rows
+
+
+def _row(row: Mapping[str, Any], at: str, columns: BenchmarkColumns) -> dict[str, str]:
+    for field, name in columns.model_dump(exclude_none=True).items():
+        if row.get(name) is None:
+            raise ConfigError(f"{at} has no {name!r}: name the column in columns.{field}")
+    question, answer = str(row[columns.question]), row[columns.answer]
+    if columns.options is not None:
+        options = row[columns.options]
+        if not isinstance(options, list) or not 1 < len(options) <= len(LETTERS):
+            raise ConfigError(f"{at}: {columns.options!r} (columns.options) is no list of 2 to {len(LETTERS)} choices")
+        question += "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+        if isinstance(answer, int) and not isinstance(answer, bool):
+            if not 0 <= answer < len(options):
+                raise ConfigError(f"{at}: the answer {answer} is no position among {len(options)} choices")
+            answer = LETTERS[answer]
+    return {"question": question, "answer": str(answer)}
