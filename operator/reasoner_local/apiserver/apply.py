@@ -11,6 +11,7 @@ from .field_sets import (
     Path,
     changed_paths,
     decode,
+    differing,
     element,
     entry_of,
     is_owned_by,
@@ -20,7 +21,7 @@ from .field_sets import (
 )
 from .field_types import ListLayout, Schema, child, is_atomic_map, items, list_layout
 from .managed_fields import Author, encoded
-from .objects import Obj, clone, meta
+from .objects import Obj, meta
 
 _TAKEN_META = ("labels", "annotations", "finalizers", "ownerReferences")
 
@@ -129,14 +130,14 @@ def first_apply(config: Obj, schema: Schema, author: Author) -> list[Obj]:
 
 
 def apply(live: Obj, config: Obj, schema: Schema, author: Author) -> Obj:
-    """What `live` becomes when `config` is applied to it, managedFields included.
+    """What `live` becomes when `config` is applied to it, managedFields included; parts are shared with both.
 
     Raises a 409 that names the other managers and their fields, unless the apply is forced.
     """
     intent = _ownable(config, live)
     wanted = owned_values(intent, schema)
     merged: Obj = _merge(live, intent, schema)
-    changed = changed_paths(owned_values(live, schema), owned_values(merged, schema))
+    changed = changed_paths(*differing(live, merged, schema))
     entries, previous, conflicts = [], set[Path](), list[tuple[str, Path]]()
     for entry in meta(live).get("managedFields") or []:
         paths = decode(entry["fieldsV1"])
@@ -154,7 +155,7 @@ def apply(live: Obj, config: Obj, schema: Schema, author: Author) -> Obj:
     kept = [{**entry, "fieldsV1": encoded(entry, paths)} for entry, paths in entries]
     mine = entry_of(author.manager, "Apply", author.subresource, author.api_version, wanted)
     merged["metadata"] = {**meta(merged), "managedFields": [mine, *kept] if wanted else kept}
-    return clone(merged)  # type: ignore[no-any-return]
+    return merged
 
 
 def _names_its_element(path: Path) -> bool:

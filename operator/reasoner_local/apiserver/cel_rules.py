@@ -83,7 +83,8 @@ def _check(rule: Obj, values: tuple[Any, Any], node: Node, path: str, made: Made
     """What is wrong by one rule. What has passed is remembered by what the rule reads, as most writes change nothing
     of it and cel-python takes its time."""
     fields = _read(f"{rule['rule']} {rule.get('messageExpression', '')}")
-    seen = None if fields is None else (rule["rule"], *(_seen(value, fields) for value in values))
+    read = values if is_transition(rule) else values[:1]
+    seen = None if fields is None else (rule["rule"], *(_seen(value, fields) for value in read))
     if seen is not None and seen in node.passed:
         return None
     schema = node.schema

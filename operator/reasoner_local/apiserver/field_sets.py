@@ -81,6 +81,14 @@ def owned_values(obj: Obj, schema: Schema) -> dict[Path, Any]:
     return out
 
 
+def differing(before: Obj, after: Obj, schema: Schema) -> tuple[dict[Path, Any], dict[Path, Any]]:
+    """What can be owned of two states of an object, less the parts that are the same in both: a write changes little
+    of an object, and only that is walked through."""
+    same = {key for key in before.keys() & after.keys() if key != "metadata" and before[key] == after[key]}
+    first, second = ({key: value for key, value in obj.items() if key not in same} for obj in (before, after))
+    return owned_values(first, schema), owned_values(second, schema)
+
+
 def encode(paths: Iterable[Path]) -> Obj:
     """The FieldsV1 form of a set."""
     root: Obj = {}

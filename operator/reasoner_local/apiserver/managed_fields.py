@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from .field_sets import Path, changed_paths, decode, encode, entry_of, is_owned_by, owned_values
+from .field_sets import Path, changed_paths, decode, differing, encode, entry_of, is_owned_by
 from .field_types import Schema
 from .objects import Obj, meta
 
@@ -25,8 +25,7 @@ def encoded(entry: Obj, paths: set[Path]) -> Obj:
 
 def track_update(old: Obj | None, new: Obj, schema: Schema, writer: Author) -> None:
     """Note in `new` that `writer` made the difference to `old` by a plain write (create, update or patch)."""
-    before = owned_values(old, schema) if old else {}
-    after = owned_values(new, schema)
+    before, after = differing(old or {}, new, schema)
     changed = changed_paths(before, after)
     gone = before.keys() - after.keys()
     entries, mine = [], set[Path]()
@@ -48,6 +47,11 @@ def track_update(old: Obj | None, new: Obj, schema: Schema, writer: Author) -> N
 
 def same_intent(first: Obj, second: Obj) -> bool:
     """Whether two objects differ in nothing but resourceVersion and the times in managedFields."""
+
+    parts = (first.keys() | second.keys()) - {"metadata"}
+    if any(first.get(key) != second.get(key) for key in parts):
+        # Told without writing whole objects out, as most writes do change something.
+        return False
 
     def essence(obj: Obj) -> str:
         entries = [{**entry, "time": ""} for entry in meta(obj).get("managedFields") or []]

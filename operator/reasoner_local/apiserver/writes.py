@@ -117,7 +117,7 @@ class Writes:
     def _combined(self, resource: Resource, old: Obj, new: Obj, writer: Writer) -> Obj:
         """The parts of `new` that this writer may write, the rest from `old`."""
         if writer.subresource == "status":
-            kept = {key: value for key, value in clone(old).items() if key != "status"}
+            kept = clone({key: value for key, value in old.items() if key != "status"})
             return kept | {key: value for key, value in new.items() if key == "status"}
         if resource.has_status:
             new.pop("status", None)
@@ -169,7 +169,8 @@ class Writes:
             return self._create(resource, key[0], intent, writer, author), True
         self._check_identity(resource, live, intent)
         merged = apply(live, intent, resource.types, author)
-        combined = self._combined(resource, live, clone(merged), writer)
+        written = {"status": merged["status"]} if writer.subresource and "status" in merged else merged
+        combined = self._combined(resource, live, clone(written), writer)
         combined["metadata"]["managedFields"] = merged["metadata"]["managedFields"]
         return self._replace(resource, live, combined, writer, tracked=True), False
 
