@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from reasoner_local.cluster import LocalCluster, Options
+from reasoner_local.memory import collect_seldom
 from reasoner_local.node.context import Capacity
 from reasoner_local.state import Locked
 from reasoner_local.supervisor import Broken
@@ -62,6 +63,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     capacity = Capacity(given.cpus, given.memory, given.gpus)
     options = Options(capacity=capacity, crds=given.crds)
+    collect_seldom()
     cluster = LocalCluster(given.state_dir, given.infra, given.operator, options)
     try:
         asyncio.run(run(cluster))

@@ -77,3 +77,14 @@ def test_lists_by_label_find_what_a_look_at_every_object_finds() -> None:
             found = [obj for obj in store.labelled(key, wanted) if set(wanted) <= set(labels_of(obj).items())]
             assert found == [obj for obj in store.all(key) if set(wanted) <= set(labels_of(obj).items())]
     assert required_labels("x=a,y==b,z!=c,w in (a,b),v,!u") == [("x", "a"), ("y", "b")]
+
+
+def test_a_watch_can_be_of_metadata_alone() -> None:
+    accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    with serving_in_thread() as url:
+        api = Api(url)
+        api.post(MAPS, {"metadata": {"name": "a"}, "data": {"x": "1"}})
+        (line,) = api.accept(MAPS, accept, watch="true", timeoutSeconds="0.1").text.splitlines()
+        api.close()
+    told = json.loads(line)["object"]
+    assert (told["kind"], told["metadata"]["name"], "data" in told) == ("PartialObjectMetadata", "a", False)

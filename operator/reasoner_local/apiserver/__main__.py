@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import signal
 
+from reasoner_local.memory import collect_seldom
+
 from .app import ApiServer
 
 
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port, which is printed")
     options = parser.parse_args()
+    collect_seldom()
     asyncio.run(serve(options.host, options.port))
 
 

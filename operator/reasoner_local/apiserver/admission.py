@@ -12,10 +12,10 @@ from .errors import ApiError, FieldProblem, bad_request, bad_value
 from .field_types import OBJECT_META
 from .kinds import KINDS, PLAIN
 from .metadata_check import metadata_change_problems, metadata_problems
-from .objects import Obj, meta
+from .objects import Obj, meta, without_nulls
 from .resources import CustomVersion, Resource
 from .schema_check import MISSING, schema_problems
-from .schema_fields import drop_nulls, fill_defaults, misfits, prune
+from .schema_fields import fill_defaults, misfits, prune
 
 # Faults after which a real server does not go on to the CEL rules.
 _BLOCKING = {
@@ -59,9 +59,9 @@ def admit_fields(resource: Resource, body: Obj, validation: str, warnings: list[
                 f"the API version in the data ({sent}) does not match the expected API version "
                 f"({resource.group_version}, Kind={resource.kind})"
             )
-    body["metadata"] = drop_nulls(meta(body))
+    body["metadata"] = without_nulls(meta(body))
     if resource.custom is None:
-        body = drop_nulls(body)
+        body = without_nulls(body)
         wrong = next(misfits(body, resource.types), None)
     else:
         wrong = next(misfits(body["metadata"], OBJECT_META, "metadata"), None)

@@ -1,6 +1,7 @@
 """Objects as answers: whole, as a Table or as metadata alone, as the client asks."""
 
 import json
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -23,17 +24,26 @@ def warn(response: web.Response, warnings: list[str]) -> web.Response:
     return response
 
 
+def form_of(request: web.Request, resource: Resource) -> Callable[[Obj], Obj]:
+    """How one object is written: whole, as a Table or as metadata alone."""
+    include = included(request)
+
+    def as_table(obj: Obj) -> Obj:
+        obj = resource.shown(obj)
+        return table(resource, [obj], {"resourceVersion": meta(obj).get("resourceVersion", "")}, include)
+
+    if wants(request, "Table"):
+        return as_table
+    if wants(request, "PartialObjectMetadata"):
+        return partial
+    return resource.shown
+
+
 def one(
     request: web.Request, resource: Resource, obj: Obj, code: int = 200, warnings: list[str] | None = None
 ) -> web.Response:
     """An answer of one object."""
-    obj = resource.shown(obj)
-    if wants(request, "Table"):
-        version = {"resourceVersion": meta(obj).get("resourceVersion", "")}
-        obj = table(resource, [obj], version, included(request))
-    elif wants(request, "PartialObjectMetadata"):
-        obj = partial(obj)
-    return warn(answer(obj, code), warnings or [])
+    return warn(answer(form_of(request, resource)(obj), code), warnings or [])
 
 
 def many(request: web.Request, resource: Resource, objects: list[Obj], list_meta: Obj) -> web.Response:

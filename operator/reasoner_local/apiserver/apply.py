@@ -21,7 +21,7 @@ from .field_sets import (
 )
 from .field_types import ListLayout, Schema, child, is_atomic_map, items, list_layout
 from .managed_fields import Author, encoded
-from .objects import Obj, meta
+from .objects import Obj, meta, without_nulls
 
 _TAKEN_META = ("labels", "annotations", "finalizers", "ownerReferences")
 
@@ -87,15 +87,6 @@ def _ownable(config: Obj, live: Obj | None) -> Obj:
         return kept
     kept["metadata"] = {key: value for key, value in meta(config).items() if key in _TAKEN_META}
     return kept
-
-
-def without_nulls(value: Any) -> Any:
-    """`value` less its null fields: an intent says nothing by a null."""
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value
 
 
 def intent_of(body: Obj, name: str, subresource: str, *, has_status: bool) -> Obj:

@@ -8,17 +8,16 @@ from aiohttp import web
 
 from . import patch
 from .admission import UnknownFields
-from .answers import included, many, one, warn
+from .answers import form_of, many, one, warn
 from .deletion import ORPHAN_WARNING, DeleteOptions
 from .encoding import answer
 from .errors import bad_value, invalid, method_not_allowed, not_found, unsupported_media
 from .eviction import evict
 from .lists import chosen, page
 from .objects import Obj, meta
-from .request import Target, manager_of, wants
+from .request import Target, manager_of
 from .resources import Resource
 from .scale import scale_of, scaled
-from .table import table
 from .watch import Selection, WatchStream
 from .writer import Writer, body_object, require_version
 from .writes import Writes
@@ -75,16 +74,8 @@ class Handlers:
 
     async def watch(self, call: Call) -> web.StreamResponse:
         """Stream changes."""
-        resource, as_table = call.resource, wants(call.request, "Table")
-        include = included(call.request)
-
-        def render(obj: Obj) -> Obj:
-            obj = resource.shown(obj)
-            if as_table:
-                return table(resource, [obj], {"resourceVersion": meta(obj)["resourceVersion"]}, include)
-            return obj
-
-        selection = Selection(resource, chosen(call.request, call.target, resource), render)
+        matches = chosen(call.request, call.target, call.resource)
+        selection = Selection(call.resource, matches, form_of(call.request, call.resource))
         return await WatchStream(self._store, selection).serve(call.request)
 
     def collection(self, call: Call) -> web.Response:

@@ -48,8 +48,9 @@ def track_update(old: Obj | None, new: Obj, schema: Schema, writer: Author) -> N
 def same_intent(first: Obj, second: Obj) -> bool:
     """Whether two objects differ in nothing but resourceVersion and the times in managedFields."""
 
-    parts = (first.keys() | second.keys()) - {"metadata"}
-    if any(first.get(key) != second.get(key) for key in parts):
+    unwatched = {"resourceVersion": None, "managedFields": None}
+    bare = [{**obj, "metadata": {**meta(obj), **unwatched}} for obj in (first, second)]
+    if bare[0] != bare[1]:
         # Told without writing whole objects out, as most writes do change something.
         return False
 

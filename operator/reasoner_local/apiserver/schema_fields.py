@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .field_types import ANY, Schema, resolve
-from .objects import Obj, clone
+from .objects import NESTED, Obj, clone
 
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _EMBEDDED = "x-kubernetes-embedded-resource"
@@ -35,7 +35,8 @@ def prune(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
         here = f"{path}.{key}" if path else key
         known = properties.get(key, extra if isinstance(extra, dict) else None)
         if known is not None:
-            yield from prune(value[key], resolve(known), here)
+            if isinstance(value[key], NESTED):
+                yield from prune(value[key], resolve(known), here)
         elif not keeps and not (schema.get(_EMBEDDED) and key in _RESOURCE_FIELDS):
             del value[key]
             yield here
@@ -57,22 +58,13 @@ def fill_defaults(value: Any, schema: Schema) -> None:
             key not in value or (value[key] is None and not node.get("nullable") and node["default"] is not None)
         ):
             value[key] = clone(node["default"])
-        if key in value:
+        if isinstance(value.get(key), NESTED):
             fill_defaults(value[key], node)
     extra = schema.get("additionalProperties")
     if isinstance(extra, dict):
         for key, item in value.items():
             if key not in properties:
                 fill_defaults(item, extra)
-
-
-def drop_nulls(value: Any) -> Any:
-    """A built-in object without null fields: to a typed server null and absent are one."""
-    if isinstance(value, dict):
-        return {key: drop_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [drop_nulls(item) for item in value]
-    return value
 
 
 _GO_NAMES = {

@@ -117,7 +117,7 @@ class Writes:
     def _combined(self, resource: Resource, old: Obj, new: Obj, writer: Writer) -> Obj:
         """The parts of `new` that this writer may write, the rest from `old`."""
         if writer.subresource == "status":
-            kept = clone({key: value for key, value in old.items() if key != "status"})
+            kept: Obj = clone({key: value for key, value in old.items() if key != "status"})
             return kept | {key: value for key, value in new.items() if key == "status"}
         if resource.has_status:
             new.pop("status", None)
