@@ -6,8 +6,10 @@ Job and writes a phase. Server, operator and the counting client are processes o
 
 prints a table and a verdict, and exits with 1 where it does not hold. On a machine that others use, wall time says
 little: `wall` is what the clock says, `less waiting` the same less the time that the server or the operator (the
-larger of the two) was ready to run and had no core, as the kernel counts it. The verdict looks at the latter and at
-the seconds of CPU, which contention hardly touches."""
+larger of the two) was ready to run and had no core, as the kernel counts it, and never less than the CPU that either
+used. The verdict looks at the latter and at the seconds of CPU, which contention raises by a third at most.
+`reasoner operator` asks three times as much as the minimal one: a ConfigMap, a Job, statuses and Events for each
+object, thirteen requests, so it is held to larger limits."""
 
 from __future__ import annotations
 
@@ -34,8 +36,10 @@ from reasoner_local.kubeconfig import Login, read, write
 
 CURATIONS = Resource("reasoner.dev", "v1alpha1", "curationjobs", "CurationJob")
 COLUMNS = ("operator", "objects", "wall s", "less waiting s", "server CPU s", "operator CPU s", "server ms/object")
-#: What must hold for the small count, and how much dearer an object may be among the large count.
-MAX_SECONDS, MAX_CPU, MAX_RATIO = 10.0, 5.0, 1.5
+#: What must hold for the small count: seconds until all Jobs are seen, and of the server's CPU.
+LIMITS = {"kopf": (10.0, 5.0), "reasoner": (20.0, 10.0)}
+#: How much dearer an object may be among the large count.
+MAX_RATIO = 1.5
 #: Seconds until a run is given up.
 PATIENCE = 280.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -53,13 +57,18 @@ class Row:
     working: float
 
     @property
+    def unhindered(self) -> float:
+        """Seconds that it takes where a core is free whenever one is wanted; an estimate."""
+        return max(self.wall - self.waited, self.server, self.working)
+
+    @property
     def each(self) -> float:
         """Server CPU for one object, milliseconds."""
         return 1000 * self.server / self.objects
 
     def shown(self) -> str:
         """A line of the table."""
-        figures = (self.wall, self.wall - self.waited, self.server, self.working, self.each)
+        figures = (self.wall, self.unhindered, self.server, self.working, self.each)
         return f"{self.operator:>16} | {self.objects:>16} | " + " | ".join(f"{figure:>16.2f}" for figure in figures)
 
 
@@ -74,8 +83,9 @@ class Spent:
     def of(cls, pid: int) -> Spent:
         """As the kernel tells."""
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # Threads wait beside one another: the one that waited longest.
         waits = [int(task.read_text().split()[1]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-        return cls((int(fields[11]) + int(fields[12])) / TICKS, sum(waits) / 1e9)
+        return cls((int(fields[11]) + int(fields[12])) / TICKS, max(waits) / 1e9)
 
 
 def main() -> int:
@@ -101,14 +111,12 @@ def main() -> int:
 
 def judge(small: Row, large: Row) -> list[tuple[bool, str]]:
     """What must hold, each with a sentence that says how it stands."""
-    seconds, ratio = small.wall - small.waited, large.each / small.each
+    (most, cpu), name, seconds = LIMITS[small.operator], small.operator, small.unhindered
+    ratio = large.each / small.each
     return [
-        (seconds < MAX_SECONDS, f"{small.operator}: {small.objects} Jobs seen in {seconds:.1f} s (< {MAX_SECONDS:g})"),
-        (small.server < MAX_CPU, f"{small.operator}: server CPU {small.server:.1f} s (< {MAX_CPU:g})"),
-        (
-            ratio < MAX_RATIO,
-            f"{small.operator}: an object among {large.objects} costs {ratio:.2f} times (< {MAX_RATIO:g})",
-        ),
+        (seconds < most, f"{name}: {small.objects} Jobs seen in {seconds:.1f} s (< {most:g})"),
+        (small.server < cpu, f"{name}: server CPU {small.server:.1f} s (< {cpu:g})"),
+        (ratio < MAX_RATIO, f"{name}: an object among {large.objects} costs {ratio:.2f} times (< {MAX_RATIO:g})"),
     ]
 
 
