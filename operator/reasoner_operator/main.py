@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import kopf
 
@@ -29,6 +30,14 @@ log = logging.getLogger(__name__)
 
 #: Seconds that ending may take before it is forced.
 EXIT_SECONDS = 10
+
+
+class Patience:
+    """Seconds between tries to reach the API server, without end: kopf would give up after a minute, and the operator
+    with it, though an upgrade of the control plane takes longer."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0), repeat(20.0))
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,7 @@ async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio
     handlers.register(registry, queue.add, cluster.connection)
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = EXIT_SECONDS
+    settings.networking.error_backoffs = Patience()
     settings.peering.standalone = True
     settings.scanning.disabled = not options.scan
     # Nothing of kopf's is written to objects; our Events are recorded by the reconciler.
