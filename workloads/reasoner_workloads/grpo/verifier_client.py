@@ -6,12 +6,10 @@ a hundred in flight costs more than the verifier itself (benchmarks/reward_clien
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -19,17 +17,12 @@ from yarl import URL
 from reasoner_api.reward import Reward
 from reasoner_api.task import VerifierEndpoint, api_key_variable
 from reasoner_workloads.grpo.circuit import Circuit, NoAnswer, Patience, VerifierUnavailable
+from reasoner_workloads.grpo.completions import PATHS, SHOWN, Requests, texts
 from reasoner_workloads.grpo.judging import Case
 from reasoner_workloads.verifier.prompt import ask, decided
 
-#: Statuses that may pass.
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-#: Statuses that speak of this prompt (too long, say) and not of the server.
-REFUSED = frozenset({400, 413, 422})
 #: Cases in a row without a verdict after which the server is taken for no verifier.
 MUTE = 64
-#: Characters of a reply that go into a message.
-SHOWN = 300
 
 
 class VerifierClient:
@@ -39,9 +32,8 @@ class VerifierClient:
         self.verifier, self.reward = verifier, reward
         named = replace(patience, tell=lambda why: patience.tell(self._message(why)))
         self._circuit = Circuit(reward.verifier_unavailable.wait_seconds, named)
-        path = "chat/completions" if verifier.api == "chat" else "completions"
-        self._url = URL(f"{verifier.endpoint.rstrip('/')}/{path}")
-        self._head = json.dumps({"model": verifier.model, "max_tokens": reward.max_tokens, "temperature": 0})[:-1]
+        self._url = URL(f"{verifier.endpoint.rstrip('/')}/{PATHS[verifier.api]}")
+        self._requests = Requests(verifier.model, reward.max_tokens, verifier.api)
         self._session: aiohttp.ClientSession | None = None
         self._mute = 0
 
@@ -115,7 +107,7 @@ class VerifierClient:
     async def _replies(self, cases: Sequence[Case]) -> Sequence[str | None]:
         """What the verifier says of each; None where it does not take the prompt."""
         prompts = [ask(self.verifier.prompt, *case) for case in cases]
-        body = self._body(prompts)
+        body = self._requests.body(prompts)
         replies = await self._circuit.ask(lambda: self._post(body, len(cases)))
         if replies is not None and (replies or len(cases) == 1):
             return replies or [None]
@@ -124,40 +116,14 @@ class VerifierClient:
         # One of them may be at fault for all.
         return [reply for case in cases for reply in await self._replies([case])]
 
-    def _body(self, prompts: Sequence[str]) -> bytes:
-        if self.verifier.api == "chat":
-            asked: Any = [{"role": "user", "content": prompts[0]}]
-            return f'{self._head}, "messages": {json.dumps(asked)}}}'.encode()
-        return f'{self._head}, "prompt": {json.dumps(prompts[0] if len(prompts) == 1 else prompts)}}}'.encode()
-
     async def _post(self, body: bytes, count: int) -> list[str]:
-        """The replies' texts; none where the prompts are refused. Raises NoAnswer, or VerifierUnavailable where asking
-        again would not help."""
         assert self._session is not None
         try:
-            async with self._session.post(self._url, data=body) as reply:
-                text = await reply.read()
+            async with self._session.post(self._url, data=body, allow_redirects=False) as reply:
+                content = await reply.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NoAnswer(f"{type(error).__name__}: {error}") from error
-        if reply.status in RETRIED:
-            raise NoAnswer(f"{reply.status} {_shown(text)}")
-        if reply.status in REFUSED:
-            return []
-        if reply.status != 200:
-            raise VerifierUnavailable(f"{reply.status} {_shown(text)}")
-        try:
-            choices = json.loads(text)["choices"]
-            choices.sort(key=lambda choice: choice["index"])
-            texts = [one["text"] if "text" in one else one["message"]["content"] or "" for one in choices]
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise NoAnswer(f"it replies no completion: {_shown(text)}") from error
-        if len(texts) != count or not all(isinstance(one, str) for one in texts):
-            raise NoAnswer(f"it replies {len(texts)} completions to {count} prompts: {_shown(text)}")
-        return texts
+        return texts(reply.status, content, count)
 
     def _message(self, why: str) -> str:
         return f"the verifier {self.verifier.model!r} at {self.verifier.endpoint} does not answer: {why}"
-
-
-def _shown(text: bytes) -> str:
-    return text.decode(errors="replace")[:SHOWN]
