@@ -14,6 +14,8 @@ class RolloutServer(Model):
 
     gpu_memory_utilization: Annotated[float, Field(ge=0.01, le=1)] = 0.9
     """Share of each GPU's memory that it takes."""
+    startup_seconds: Annotated[int, Field(ge=1, le=86400)] = 1800
+    """Seconds that it may take to load the model and be ready; it fails the pod beyond them."""
     args: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
     """More arguments of `vllm serve`, for example `--max-num-seqs=512`."""
 
@@ -40,3 +42,6 @@ class Rollout(Model):
     max_logprob_difference: Annotated[float, Field(ge=0.001, le=10)] = 0.2
     """Mean difference, in nats a token, that the sampler's log-probabilities may have from the trainer's on the same
     tokens, asked of a few responses of each generation. Beyond it the sampler does not hold the policy: an error."""
+    kept_completions: Annotated[int, Field(ge=0, le=65536)] = 256
+    """Responses of each generation that are kept as Parquet with what was scored, at least as many as one process
+    scores; 0 for none."""

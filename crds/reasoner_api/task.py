@@ -21,6 +21,14 @@ TASK_FILE = "task.json"
 #: Port on which rank 0 serves `/progress` and `/metrics`.
 REPORT_PORT = 9464
 
+#: Environment variable with the host name of the pod that generates responses for a run, where one does.
+ROLLOUT_HOST = "ROLLOUT_HOST"
+#: Ports of a pod that generates responses: its vLLM server, and what tells the trainer how that server is.
+ROLLOUT_PORT = 8000
+LEASE_PORT = 9465
+#: Port on which the first training pod meets the workers of that server, to send them the weights.
+WEIGHTS_PORT = 51216
+
 #: Exit code that means "bad configuration, never retry".
 EXIT_BAD_CONFIG = 2
 #: Exit code of a pod that could not go on because another of its process group was gone: no failure of its own.

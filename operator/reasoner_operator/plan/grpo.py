@@ -104,6 +104,7 @@ def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> 
         suspend=spec.suspend,
         completions=pods,
         parallelism=pods,
+        rollout_index=rollout.index(topology),
         grace_seconds=spec.checkpoint.grace_period_seconds,
         gang=True,
     )

@@ -12,6 +12,7 @@ from reasoner_api.task import (
     EXIT_PEER_LOST,
     EXIT_TERMINATED,
     REPORT_PORT,
+    ROLLOUT_HOST,
     TASK_DIR,
     TASK_FILE,
     TaskBase,
@@ -41,6 +42,8 @@ class Work:
     grace_seconds: int = GRACE_SECONDS
     #: Whether the pods need each other (one torch process group) or are shards on their own.
     gang: bool = False
+    #: Which of the pods generates responses for the others, if one does.
+    rollout_index: int | None = None
 
     @property
     def several_nodes(self) -> bool:
@@ -153,7 +156,7 @@ def _template(metadata: Object, work: Work) -> Object:
         env=(
             {"name": "TERMINATION_MESSAGE_PATH", "value": TERMINATION_MESSAGE_PATH},
             {"name": "REPORT_PORT", "value": str(REPORT_PORT)},
-            *(_rendezvous(metadata["name"]) if work.several_nodes else ()),
+            *(_rendezvous(metadata["name"], work.rollout_index) if work.several_nodes else ()),
             *container.env,
         ),
         mounts=({"name": "task", "mountPath": TASK_DIR, "readOnly": True}, *container.mounts),
@@ -180,11 +183,16 @@ def _template(metadata: Object, work: Work) -> Object:
     return template(pod, work.compute, work.pull_policy)
 
 
-def _rendezvous(job_name: str) -> tuple[Object, ...]:
-    """Where the process group of several nodes meets: the first pod, by its stable name."""
+def _rendezvous(job_name: str, rollout_index: int | None) -> tuple[Object, ...]:
+    """Where the process group of several nodes meets: the first pod, by its stable name; and where the server is that
+    generates its responses."""
     index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    server = (
+        () if rollout_index is None else ({"name": ROLLOUT_HOST, "value": f"{job_name}-{rollout_index}.{job_name}"},)
+    )
     return (
         {"name": "MASTER_ADDR", "value": f"{job_name}-0.{job_name}"},
         {"name": "MASTER_PORT", "value": str(naming.RENDEZVOUS_PORT)},
         {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": index}}},
+        *server,
     )

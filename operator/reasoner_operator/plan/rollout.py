@@ -28,7 +28,13 @@ def split(topology: Topology, rollout: Rollout) -> Topology:
 
 
 def env(rollout: Rollout) -> tuple[Object, ...]:
-    """What vLLM and TRL need to find each other: the address at which the weights are sent."""
+    """What vLLM and TRL need to find each other: the address at which the weights are sent. That of the server comes
+    from the Job's name (`job`)."""
     if rollout.mode == "colocate":
         return ()
     return ({"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},)
+
+
+def index(topology: Topology) -> int | None:
+    """Completion index of the pod that generates; None where none does."""
+    return topology.nodes if topology.rollout_nodes else None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import ConfigError, Run, load_task, run
+from reasoner_workloads.grpo.rollout import server
 from reasoner_workloads.grpo.terms import load
 from reasoner_workloads.training import launch, peers
 from reasoner_workloads.training.outcome import already_published
@@ -30,9 +31,17 @@ def main(argv: Sequence[str]) -> int:
         task = load_task(path, GRPOTask)
     except ConfigError:
         return run(path, GRPOTask, body)  # which says what is wrong where it is looked for
+    if server.serves(task.topology):
+        return run(path, GRPOTask, serve)
     if launch.needed(task.topology, task.work.grpo.deepspeed):
         return launch.torchrun(MODULE, argv, task.topology)
     return run(path, GRPOTask, body)
+
+
+def serve(this: Run[GRPOTask]) -> None:
+    """Generate for the pods that train, unless an earlier one has published."""
+    if not already_published(this):
+        server.serve(this)
 
 
 def body(this: Run[GRPOTask]) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 from trl import GRPOConfig
 
 from reasoner_api.grpo import GRPOWork
+from reasoner_api.task import ROLLOUT_PORT, WEIGHTS_PORT
 from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.grpo.rollout import command, hold
 from reasoner_workloads.training.arguments import build, deepspeed_config, device_arguments
 
 #: Hours that a process waits for the others: while one uploads, or measures, the rest wait.
@@ -62,12 +64,19 @@ def _rollout(work: GRPOWork) -> dict[str, Any]:
         return {"use_vllm": False}
     if importlib.util.find_spec("vllm") is None:
         raise ConfigError("rollout.engine: this image holds no vllm; set it to transformers, or use a GPU image")
-    return {
+    shared = {
         "use_vllm": True,
         "vllm_mode": work.rollout.mode,
-        "vllm_gpu_memory_utilization": work.rollout.gpu_memory_utilization,
-        "vllm_tensor_parallel_size": work.rollout.tensor_parallel_size,
-        "vllm_max_model_length": work.grpo.max_prompt_tokens + work.grpo.max_completion_length,
         # The recipe takes the sampler's tokens as the policy's own.
         "vllm_importance_sampling_correction": False,
+    }
+    if work.rollout.mode == "server":
+        return shared | {
+            "vllm_server_base_url": f"http://{hold.host()}:{ROLLOUT_PORT}",
+            "vllm_group_port": WEIGHTS_PORT,
+        }
+    return shared | {
+        "vllm_gpu_memory_utilization": work.rollout.gpu_memory_utilization,
+        "vllm_tensor_parallel_size": work.rollout.tensor_parallel_size,
+        "vllm_max_model_length": command.longest(work),
     }

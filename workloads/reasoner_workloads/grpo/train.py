@@ -23,6 +23,8 @@ from reasoner_workloads.grpo.guard import Guard
 from reasoner_workloads.grpo.judges import open_judge
 from reasoner_workloads.grpo.measure import Measurements, MeasuringWatch
 from reasoner_workloads.grpo.reward import Tokens
+from reasoner_workloads.grpo.rollout.hold import await_server
+from reasoner_workloads.grpo.rollout.policy import Policy
 from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.settings import arguments, resumable_every
 from reasoner_workloads.grpo.terms import load
@@ -64,6 +66,7 @@ class _Training:
         self.this, self.work, self.folder = this, this.task.work, folder
         self.world = World()
         self.checkpoints = Checkpoints.of(this, self.work.checkpoint.keep, self.world)
+        self.policy = Policy(self.work.rollout, self.world)
 
     def run(self) -> None:
         """Fetch, measure, train, measure, publish."""
@@ -87,6 +90,7 @@ class _Training:
         judge = open_judge(this.task.verifier, work.reward, patience)
         function = RewardFunction(work.reward, tokens, judge, load(work.reward))
         record = Record(this.store, "completions", self.world.rank)
+        let_go = await_server(this, self.world.main, self.checkpoints.finish)
         trainer = PolicyTrainer(
             TrainingReward(function, record),
             self.world,
@@ -95,6 +99,7 @@ class _Training:
             train_dataset=Dataset.from_list(questions.train),
             processing_class=tokenizer,
         )
+        self.policy.watch(trainer)
         watch = MeasuringWatch(
             this, self.checkpoints, stop, LOGGED, every=resumable_every(config), span=TRAINED,
             patience=work.checkpoint.grace_period_seconds / 2, every_steps=work.evaluation.every_steps,
@@ -117,6 +122,7 @@ class _Training:
             publish_model(this, self._made(made, figures, lineage))
             this.reporter.advance(1.0, "published")
         self._leave(trainer, function)
+        let_go()
 
     def _train(self, trainer: PolicyTrainer, watch: MeasuringWatch) -> None:
         trainer.add_callback(Guard(self.work.guards, self.this.reporter, watch.stop, self.world.main))
@@ -129,7 +135,7 @@ class _Training:
         """End together: a process that leaves early takes the others' group with it."""
         asyncio.run_coroutine_threadsafe(function.close(), trainer.async_loop).result()
         self.world.barrier()
-        if not trainer.args.use_vllm:  # a colocated vLLM ends the group itself
+        if not (trainer.args.use_vllm and self.work.rollout.mode == "colocate"):  # that vLLM ends the group itself
             trainer.accelerator.end_training()
 
     def _lineage(self, dataset: Fetched, base: Fetched) -> Lineage:

@@ -63,7 +63,9 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
         left = {int(json.loads(path.read_text())) for path in shared.glob("exit-*.json")}
         first = _first_failure(shared)
     _leave(word, _telling(reports, first))
-    return verdict(Ending(code, left, first["code"] if first else None, bool(asked), topology.nodes))
+    return verdict(
+        Ending(code, left, first["code"] if first else None, bool(asked), topology.nodes + topology.rollout_nodes)
+    )
 
 
 def enter_rank() -> None:
