@@ -71,6 +71,13 @@ class Compute(Model):
     """Affinity of the pods."""
     priority_class_name: str | None = None
     """Priority class of the pods."""
+    runtime_class_name: ObjectName | None = None
+    """Runtime class of the pods, for example `nvidia` where that is not the nodes' default."""
+    scheduler_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """Scheduler of the pods, in place of the cluster's default."""
+    security_context: Manifest | None = None
+    """Security context of the main container, each field in place of ours: for example
+    `{capabilities: {drop: [ALL], add: [IPC_LOCK]}}` where RDMA must lock memory."""
     env: list[Manifest] | None = None
     """Environment variables of the main container, as in a pod."""
     env_from: list[Manifest] | None = None

@@ -84,7 +84,12 @@ CASES: dict[str, Seen] = {
                 "lora": {"r": 32, "alpha": 64, "targetModules": ["q_proj", "v_proj"]},
                 "packing": True,
             },
-            "compute": {"profile": "h100"},
+            "compute": {
+                "profile": "h100",
+                "runtimeClassName": "nvidia",
+                "schedulerName": "gang-scheduler",
+                "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["IPC_LOCK"]}},
+            },
             "scheduling": {"queueName": "research", "maxRestarts": 5},
         },
     ),

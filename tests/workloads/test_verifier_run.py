@@ -7,6 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reasoner_api.common import VerifierPrompt
@@ -62,7 +63,7 @@ def test_trained_measured_published_and_not_done_twice(seeds: Path, tmp_path: Pa
     (checkpoints / "step-00000004" / "optimizer.pt").write_bytes(b"half of it")
     code, report, log = pod.run()
     assert (code, report.metrics["step"]) == (0, 4), log
-    assert "passing over a damaged checkpoint" in log
+    assert "warning: CheckpointDamaged: passed over the checkpoint of step 4" in log
     assert "optimizer.pt differs from its sha256" in log
 
 
@@ -93,3 +94,31 @@ def test_a_misspelt_argument_is_the_users_fault(seeds: Path, tmp_path: Path) -> 
     assert report.message == (
         "training.args.learning_rat: TRL's SFTConfig has no such argument; did you mean learning_rate?"
     )
+
+
+def test_rows_that_would_be_cut_are_left_out(seeds: Path, tmp_path: Path) -> None:
+    task = verifier_task(seeds, tmp_path / "out", maxSteps=1, maxLength=44)
+    code, report, log = Pod("verifier", task, tmp_path / "pod").run()
+    assert code == 0, log
+    assert "rows left out: longer than training.maxLength" in log
+    task = verifier_task(seeds, tmp_path / "short", maxLength=20)
+    code, report, log = Pod("verifier", task, tmp_path / "pod").run()
+    assert (code, report.reason) == (2, "BadConfig"), log
+    assert "training.maxLength: every row is longer" in report.message
+
+
+@pytest.mark.timeout(600)
+def test_two_processes_share_zero_3_lora_packing_and_bf16(seeds: Path, tmp_path: Path) -> None:
+    more = {"packing": True, "bf16": True, "gradientCheckpointing": True, "lora": {"r": 4}}
+    task = verifier_task(seeds, tmp_path / "out", deepspeed={"zeroStage": 3}, **more)
+    task["topology"] = {"processesPerNode": 2}
+    code, report, log = Pod("verifier", task, tmp_path / "pod").run(timeout=300)
+    assert (code, report.metrics["step"], report.metrics["held_out_rows"]) == (0, 4, 16), log
+    model = model_of(report)
+    assert not list(model.glob("adapter*")), "the adapters are merged in"
+    assert decodes_as_measured(model)
+    # Another pod finds no model: it goes on from the last checkpoint of both processes.
+    shutil.rmtree(model)
+    code, again, log = Pod("verifier", task, tmp_path / "pod").run(timeout=300)
+    assert (code, again.artifacts["model"].digest) == (0, report.artifacts["model"].digest), log
+    assert "resuming after step 4" in log

@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +22,28 @@ from reasoner_workloads.verifier.prompt import ask
 from support.stand_ins import environment, until
 
 
-@pytest.fixture(scope="module")
-def server(seeds: Path, tmp_path_factory: pytest.TempPathFactory, unused_tcp_port_factory: Any) -> Iterator[str]:
-    port = unused_tcp_port_factory()
-    command = [sys.executable, "-m", "reasoner_workloads", "serve", "--model", str(seeds / "verifier-base")]
-    command += [
-        "--served-model-name",
-        "general-verifier@0123",
-        "general-verifier",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    log = tmp_path_factory.mktemp("serve") / "log.txt"
-    with log.open("wb") as out, subprocess.Popen(command, env=environment(), stdout=out, stderr=out) as process:
+@contextmanager
+def serving(model: Path, folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers; its log and the file that tells it that its pod is leaving lie in the folder."""
+    command = [sys.executable, "-m", "reasoner_workloads", "serve", "--model", str(model), "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--served-model-name", "general-verifier@0123", "general-verifier"]
+    log = folder / "log.txt"
+    env = environment(LEAVING_FILE=str(folder / "leaving"))
+    with log.open("wb") as out, subprocess.Popen(command, env=env, stdout=out, stderr=out) as process:
         try:
             until(lambda: process.poll() is not None or healthy(port), seconds=120)
             assert process.poll() is None, log.read_text()
-            yield f"http://127.0.0.1:{port}/v1"
+            yield process
         finally:
             process.terminate()
             process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(seeds: Path, tmp_path_factory: pytest.TempPathFactory, unused_tcp_port_factory: Any) -> Iterator[str]:
+    port = unused_tcp_port_factory()
+    with serving(seeds / "verifier-base", tmp_path_factory.mktemp("serve"), port):
+        yield f"http://127.0.0.1:{port}/v1"
 
 
 def healthy(port: int) -> bool:
@@ -99,3 +100,30 @@ async def test_what_it_cannot_do_it_refuses(server: str, change: dict[str, objec
     async with aiohttp.ClientSession() as session, session.post(f"{server}/completions", json=body) as reply:
         assert reply.status == status
         assert message in await reply.text()
+
+
+async def test_a_server_that_leaves_sends_its_clients_elsewhere_and_pays_what_it_owes(
+    seeds: Path, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}/v1/completions"
+    body = {"model": "general-verifier", "prompt": "1", "max_tokens": 1, "temperature": 0}
+    with serving(seeds / "verifier-base", tmp_path, unused_tcp_port) as process:
+        async with aiohttp.ClientSession() as session:
+
+            async def ask(tokens: int) -> tuple[int, bool]:
+                async with session.post(url, json={**body, "max_tokens": tokens}) as reply:
+                    await reply.read()
+                    return reply.status, reply.headers.get("Connection") == "close"
+
+            assert await ask(1) == (200, False)
+            (tmp_path / "leaving").touch()
+            assert await ask(1) == (200, True)
+            owed = asyncio.create_task(ask(400))
+            metrics = url.replace("v1/completions", "metrics")
+            while not owed.done():
+                async with session.get(metrics) as reply:
+                    if '0123"} 1.0' in await reply.text():
+                        break
+            process.terminate()
+            assert await owed == (200, True)
+        assert await asyncio.to_thread(process.wait, 30) == 0

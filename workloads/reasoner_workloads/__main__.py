@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from reasoner_workloads.common.artifact import ArtifactError, fetch, verify
 from reasoner_workloads.common.store import StoreError
+from reasoner_workloads.verifier import leaving
 
 #: Workloads with arguments of their own; imported only when asked for, since some of them load torch.
 WORKLOADS = {
@@ -29,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     fetching = commands.add_parser("fetch", help="download an artifact, held to its digests")
     fetching.add_argument("--uri", required=True, help="prefix of the artifact, s3:// or file://")
     fetching.add_argument("--dest", required=True, type=Path, help="folder to write it to")
+    fetching.add_argument("--hooks", type=Path, help="folder for the module that a server of the artifact runs with")
     verifying = commands.add_parser("verify", help="read an artifact whole and hold it to its manifest")
     verifying.add_argument("uri", help="prefix of the artifact, s3:// or file://")
     for command in (fetching, verifying):
@@ -41,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
 def _fetch(arguments: argparse.Namespace) -> None:
     where = {"endpoint": arguments.endpoint, "region": arguments.region, "digest": arguments.digest}
     print(fetch(arguments.uri, arguments.dest, **where))
+    if arguments.hooks is not None:
+        arguments.hooks.mkdir(parents=True, exist_ok=True)
+        shutil.copy(leaving.__file__, arguments.hooks)
 
 
 def _verify(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from reasoner_operator.seen import Object
 SCRATCH = "/work"
 #: uid and gid of every container; nothing here needs root.
 USER = 65532
+USER_NAME = "reasoner"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Container:
     env_from: tuple[Object, ...] = ()
     mounts: tuple[Object, ...] = ()
     resources: Object = field(default_factory=dict)
+    #: Fields of the security context, in place of the strict ones.
+    security: Object = field(default_factory=dict)
     #: More fields of the container: ports, probes, termination message.
     more: Object = field(default_factory=dict)
 
@@ -33,6 +36,8 @@ class Container:
         base = (
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "HOME", "value": SCRATCH},
+            # Images do not know the uid: without a name PyTorch fails to name its cache of compiled kernels.
+            {"name": "USER", "value": USER_NAME},
         )
         manifest: Object = {
             "name": self.name,
@@ -52,6 +57,7 @@ class Container:
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
+                **self.security,
             },
             **self.more,
         }
@@ -79,6 +85,7 @@ def template(pod: Pod, compute: Compute, pull_policy: str) -> Object:
         env=(*main.env, *(compute.env or ())),
         env_from=(*main.env_from, *(compute.env_from or ())),
         mounts=(*main.mounts, *(compute.volume_mounts or ())),
+        security=compute.security_context or {},
     )
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -118,6 +125,8 @@ def _placement(compute: Compute) -> Object:
         "tolerations": compute.tolerations,
         "affinity": compute.affinity,
         "priorityClassName": compute.priority_class_name,
+        "runtimeClassName": compute.runtime_class_name,
+        "schedulerName": compute.scheduler_name,
         "serviceAccountName": compute.service_account_name,
         "imagePullSecrets": last_of_each("name", *(ref.wire() for ref in compute.image_pull_secrets or ())),
     }

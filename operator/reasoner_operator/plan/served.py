@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from reasoner_api.serving import Autoscaling
 from reasoner_operator import naming
-from reasoner_operator.plan.server import STARTUP_SECONDS, Served, pod_template
+from reasoner_operator.plan.server import STARTUP_SECONDS, Served
+from reasoner_operator.plan.server_pod import pod_template
 from reasoner_operator.seen import Object
 
 ENDED = ("Succeeded", "Failed")

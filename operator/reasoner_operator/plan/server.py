@@ -1,34 +1,40 @@
-"""The pods that serve one digest of a verifier. Called by `served`; pure.
-
-Weights are fetched by an init container and not streamed into the engine: that alone holds every byte to its digest,
-and three gigabytes of a 1.5 B model are seconds."""
+"""The container that serves one digest of a verifier: how it is started, probed and taken leave of. Called by
+`server_pod`; pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reasoner_api.common import Compute, Storage
+from reasoner_api.common import Storage
 from reasoner_api.serving import Serving
 from reasoner_api.status import Artifact
 from reasoner_operator import naming
-from reasoner_operator.plan.compute import container_resources, resolve
-from reasoner_operator.plan.pod import Container, Pod, credentials, template
-from reasoner_operator.seen import Object, Seen
+from reasoner_operator.plan.compute import container_resources
+from reasoner_operator.plan.pod import SCRATCH, Container
+from reasoner_operator.seen import Seen
 from reasoner_operator.settings import Settings
 
 CACHE_DIR = "/cache"
 #: Seconds that a server may take to load its model: startup probes every 5 s.
 STARTUP_SECONDS = 1800
-#: Seconds from the word that a pod is leaving until its server hears of it: no Service sends it anybody new by then.
+#: Seconds from the word that a pod is leaving until its server is told to end: no Service sends it anybody new by then,
+#: and whoever is connected has been told by a reply to go elsewhere.
 LEAVING_SECONDS = 10
 #: Seconds that the server then has for the replies that it owes.
 REPLY_SECONDS = 120
+#: Where the fetching container puts `leaving.py`, and the file whose existence tells it that the pod is leaving.
+HOOKS_DIR = f"{SCRATCH}/hooks"
+LEAVING_FILE = f"{SCRATCH}/leaving"
 #: Kernels compiled once are found again; nothing is asked of the internet.
 VLLM = (
+    {"name": "PYTHONPATH", "value": HOOKS_DIR},
     {"name": "VLLM_CACHE_ROOT", "value": f"{CACHE_DIR}/vllm"},
     {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
     {"name": "HF_HUB_OFFLINE", "value": "1"},
 )
+#: Without the first vLLM cuts off the replies that it owes; the second closes the connections that clients keep.
+DRAIN = ("--shutdown-timeout", str(REPLY_SECONDS), "--middleware", "leaving.Leaving")
+LEAVE = f"touch {LEAVING_FILE}; sleep {LEAVING_SECONDS}"
 #: The startup probe: a completion by the name that carries the digest, so that a pod is ready only once this very
 #: digest is loaded and has answered. Every image that serves has a Python.
 ASK = """\
@@ -66,61 +72,14 @@ class Served:
         return f"{CACHE_DIR}/models/{self.model.digest.removeprefix('sha256:')}"
 
 
-def pod_template(served: Served) -> Object:
-    """The template of the Deployment's pods."""
-    compute = resolve(Compute(profile=served.serving.profile), served.settings)
-    pod = Pod(
-        labels=served.labels,
-        annotations={naming.ANNOTATION_ARTIFACT: served.model.digest},
-        init_containers=(_fetch(served),),
-        containers=(_server(served),),
-        volumes=(
-            {"name": "cache", **(served.serving.cache or {"emptyDir": {}})},
-            {"name": "shm", "emptyDir": {"medium": "Memory"}},
-        ),
-        more={
-            "terminationGracePeriodSeconds": LEAVING_SECONDS + REPLY_SECONDS,
-            "topologySpreadConstraints": [_spread(served.labels)],
-        },
-    )
-    return template(pod, compute, served.settings.image_pull_policy)
-
-
-def _spread(labels: dict[str, str]) -> Object:
-    """Replicas on different machines where there are enough: the loss of one is not the loss of all."""
-    return {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": labels},
-        "matchLabelKeys": ["pod-template-hash"],
-    }
-
-
-def _fetch(served: Served) -> Container:
-    model, storage = served.model, served.storage
-    command = ["python", "-m", "reasoner_workloads", "fetch"]
-    command += ["--uri", model.uri, "--digest", model.digest, "--dest", served.folder]
-    command += ["--region", storage.region]
-    if storage.endpoint:
-        command += ["--endpoint", storage.endpoint]
-    return Container(
-        name="fetch",
-        image=served.settings.images.curation,
-        command=tuple(command),
-        env_from=credentials(storage),
-        mounts=({"name": "cache", "mountPath": CACHE_DIR},),
-        more={"terminationMessagePolicy": "FallbackToLogsOnError"},
-    )
-
-
-def _server(served: Served) -> Container:
+def server(served: Served) -> Container:
+    """The container."""
     serving, images = served.serving, served.settings.images
     pinned = naming.served_model(served.seen.name, served.model.digest)
     port = str(naming.SERVE_PORT)
     # The first name is the one that replies bear; people may leave the digest out.
     common = ("--served-model-name", pinned, served.seen.name, "--host", "$(POD_IP)", "--port", port)
-    image, command = images.vllm, ["vllm", "serve", served.folder]
+    image, command = images.vllm, ["vllm", "serve", served.folder, *DRAIN]
     if serving.engine == "transformers":
         image, command = images.trainer, ["python", "-m", "reasoner_workloads", "serve", "--model", served.folder]
     healthy = {"httpGet": {"path": "/health", "port": "http"}}
@@ -128,7 +87,7 @@ def _server(served: Served) -> Container:
     return Container(
         image=serving.image or image,
         command=(*command, *common, *serving.args),
-        env=VLLM if serving.engine == "vllm" else (),
+        env=({"name": "LEAVING_FILE", "value": LEAVING_FILE}, *(VLLM if serving.engine == "vllm" else ())),
         resources=container_resources(serving.resources, serving.gpus),
         mounts=(
             # Not read-only: compiled kernels lie beside the weights.
@@ -145,7 +104,7 @@ def _server(served: Served) -> Container:
             },
             "readinessProbe": {**healthy, "periodSeconds": 5, "timeoutSeconds": 5},
             "livenessProbe": {**healthy, "periodSeconds": 20, "timeoutSeconds": 10, "failureThreshold": 6},
-            "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(LEAVING_SECONDS)]}}},
+            "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", LEAVE]}}},
             "terminationMessagePolicy": "FallbackToLogsOnError",
         },
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,6 @@ from reasoner_workloads.grpo.rollout.policy import Policy
 from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.settings import arguments, resumable_every
 from reasoner_workloads.grpo.terms import load
-from reasoner_workloads.grpo.timing import Timing
 from reasoner_workloads.grpo.trainer import PolicyTrainer
 from reasoner_workloads.grpo.training_reward import Record, TrainingReward
 from reasoner_workloads.training import launch, model
@@ -37,7 +35,6 @@ from reasoner_workloads.training.callbacks import listen, train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
-from reasoner_workloads.training.trackers import name_run
 from reasoner_workloads.training.watchdog import Watchdog
 from reasoner_workloads.training.world import World
 
@@ -51,9 +48,6 @@ LOGGED = {
     "verifier_undecided": "verifier_undecided",
     "loss": "loss",
     "entropy": "entropy",
-    "generation_seconds": "generation_seconds",
-    "reward_seconds": "reward_seconds",
-    "update_seconds": "update_seconds",
 }
 #: The part of the run's progress that is training.
 TRAINED = (0.03, 0.97)
@@ -78,9 +72,7 @@ class _Training:
         """Fetch, measure, train, measure, publish."""
         this, work = self.this, self.work
         this.reporter.update(progress=Progress(display="loading data and model"))
-        name_run(os.environ, f"{this.task.namespace}/{this.task.name}", this.digest)
         config = arguments(work, self.folder / "trainer")
-        config.run_name = config.run_name or os.environ["WANDB_NAME"]
         own = self.folder / f"inputs-{self.world.local_rank}"
         dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
         base = fetch_base_model(work.base_model, work.storage, own / "base")
@@ -99,15 +91,13 @@ class _Training:
         function = RewardFunction(work.reward, tokens, judge, load(work.reward))
         record = Record(this.store, "completions", self.world.rank)
         let_go = await_server(this, self.world.main, self.checkpoints.finish)
-        timing = Timing()
         trainer = PolicyTrainer(
-            TrainingReward(function, record, timing),
+            TrainingReward(function, record),
             self.world,
             model=policy,
             args=config,
             train_dataset=Dataset.from_list(questions.train),
             processing_class=tokenizer,
-            callbacks=[timing],
         )
         self.policy.watch(trainer)
         watch = MeasuringWatch(

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import io
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
@@ -36,21 +35,11 @@ class Record:
         self.store.put(f"{self.prefix}/{name}-rank-{self.rank:04d}.parquet", buffer.getvalue())
 
 
-class Clock(Protocol):
-    """Who wants to know how long a generation takes."""
-
-    def generated(self) -> None:
-        """Its responses are there."""
-
-    def rewarded(self, waited: float) -> dict[str, float]:
-        """Its rewards are there, after so many seconds in which nothing else was done. What it answers is logged."""
-
-
 class TrainingReward:
     """Scores the responses of one training process."""
 
-    def __init__(self, function: RewardFunction, record: Record, clock: Clock | None = None) -> None:
-        self.function, self.record, self.clock = function, record, clock
+    def __init__(self, function: RewardFunction, record: Record) -> None:
+        self.function, self.record = function, record
         self.away: VerifierUnavailable | None = None
         """Why there are no rewards, once there are none."""
         self._begun: Future[list[Score]] | None = None
@@ -63,8 +52,6 @@ class TrainingReward:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Begin to score a generation. Its rewards are then asked for by a call."""
-        if self.clock is not None:
-            self.clock.generated()
         columns = zip(rows, completions, completion_ids, strict=True)
         responses = [Response(row["prompt"], row["question"], row["answer"], *rest) for row, *rest in columns]
         self._begun = asyncio.run_coroutine_threadsafe(self.function(responses), loop)
@@ -82,14 +69,13 @@ class TrainingReward:
         verifier stays away there are none, and `away` says so: other processes may wait for this one."""
         columns = (prompts, question, answer, completions, completion_ids)
         responses = [Response(*row) for row in zip(*columns, strict=True)]
-        begun, self._begun, asked = self._begun, None, time.monotonic()
+        begun, self._begun = self._begun, None
         try:
             scores = await (self.function(responses) if begun is None else asyncio.wrap_future(begun))
         except VerifierUnavailable as away:
             self.away = away
             return [None] * len(responses)
-        seconds = {} if self.clock is None else self.clock.rewarded(time.monotonic() - asked)
-        for name, value in (figures(scores) | seconds).items():
+        for name, value in figures(scores).items():
             more["log_metric"](name, value)
         name = f"train-step-{more['trainer_state'].global_step:08d}"
         await asyncio.to_thread(self.record.keep, responses, scores, name)

@@ -18,6 +18,7 @@ class World:
         self.rank = int(os.environ.get("RANK", "0"))
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.node = int(os.environ.get("GROUP_RANK", "0"))
         self.nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
 

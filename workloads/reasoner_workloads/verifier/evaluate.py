@@ -21,13 +21,26 @@ SHORTEST_REPLY = 32
 
 
 @dataclass(frozen=True)
+class Room:
+    """Tokens that there may be."""
+
+    both: int
+    """Prompt and reply at most: what it was trained on."""
+    reply: int
+    """Reply at most."""
+
+    def after(self, prompt: int) -> int:
+        """Tokens of a reply to a prompt of so many at most."""
+        return min(self.reply, max(SHORTEST_REPLY, self.both - prompt))
+
+
+@dataclass(frozen=True)
 class Speaker:
     """A verifier that replies greedily."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    max_length: int
-    """Tokens of prompt and reply at most: what it was trained on."""
+    room: Room
 
 
 def judge(speaker: Speaker, prompt: VerifierPrompt, rows: Sequence[Row], tell: Callable[[float], None]) -> list[Judged]:
@@ -51,7 +64,7 @@ def generate(speaker: Speaker, prompts: Sequence[str], tell: Callable[[float], N
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
         batch = tokenizer([prompts[index] for index in chosen], padding=True, return_tensors="pt").to(model.device)
-        room = max(SHORTEST_REPLY, speaker.max_length - batch["input_ids"].shape[1])
+        room = speaker.room.after(batch["input_ids"].shape[1])
         with torch.inference_mode():
             output = model.generate(**batch, do_sample=False, max_new_tokens=room)
         texts = tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)

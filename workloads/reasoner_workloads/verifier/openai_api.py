@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from reasoner_workloads.verifier.engine import Engine, Reply, TooLong
+from reasoner_workloads.verifier.leaving import Leaving
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's own
 
@@ -40,6 +41,7 @@ def application(engine: Engine, names: Sequence[str]) -> FastAPI:
             yield
 
     app = FastAPI(title="reasoner verifier", lifespan=lifespan)
+    app.add_middleware(Leaving)
 
     @app.get("/health")
     async def health() -> dict[str, str]:

@@ -35,11 +35,14 @@ def reply(prompt: VerifierPrompt, reasoning: str, verdict: bool) -> str:
 
 def passed(prompt: VerifierPrompt, text: str) -> bool:
     """Whether a reply is a pass."""
-    return prompt.pass_marker in text
+    return decided(prompt, text) is True
 
 
 def decided(prompt: VerifierPrompt, text: str) -> bool | None:
-    """Whether a reply is a pass; None where it says neither."""
-    if passed(prompt, text):
-        return True
-    return False if prompt.fail_marker in text else None
+    """Whether a reply is a pass: of several decisions the last counts, as a verifier may think aloud. None where it
+    says neither."""
+    passing, failing = text.rfind(prompt.pass_marker), text.rfind(prompt.fail_marker)
+    # Of two that begin at the same place one is the beginning of the other: the longer was written.
+    if passing == failing and passing >= 0:
+        return len(prompt.pass_marker) > len(prompt.fail_marker)
+    return None if passing == failing else passing > failing

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import compress, zip_longest
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from peft import LoraConfig
 from trl import SFTConfig, SFTTrainer
 
 from reasoner_api.status import Progress
 from reasoner_api.task import VerifierTask
-from reasoner_api.verifier import LoRA, SFTTraining
-from reasoner_workloads.common.run import Run
+from reasoner_workloads.common.run import ConfigError, Run
 from reasoner_workloads.training import launch, model
-from reasoner_workloads.training.arguments import build, deepspeed_config, device_arguments
 from reasoner_workloads.training.callbacks import Finite, Stop, Watch, listen, train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
@@ -25,12 +23,12 @@ from reasoner_workloads.verifier import data, evaluate, measure
 from reasoner_workloads.verifier.measure import Judged
 from reasoner_workloads.verifier.prompt import reply
 from reasoner_workloads.verifier.report import Findings, make_report
+from reasoner_workloads.verifier.settings import adapters, arguments
 from reasoner_workloads.verifier.split import split
 
 #: The part of the run's progress that is training; measuring and publishing are the rest.
 TRAINED = 0.95
 KEPT_CHECKPOINTS = 2
-LOG_EVERY = 10
 #: Tokens of a verdict at most, as the paper decodes.
 MOST_TOKENS = 2048
 
@@ -66,7 +64,7 @@ class _Training:
         trainer = SFTTrainer(
             model=self.model,
             args=config,
-            train_dataset=self._examples(rows.train),
+            train_dataset=self._examples(rows.train, config),
             processing_class=self.tokenizer,
             peft_config=adapters(work.training.lora),
             callbacks=[Finite()],
@@ -74,8 +72,8 @@ class _Training:
         stop = listen(this)
         self._train(trainer, stop)
         made = self._save(trainer, base)
+        judged, paper = self._judge(made, rows.held_out)
         if self.world.main:
-            judged, paper = self._judge(made, rows.held_out)
             metrics = self._figures(judged, paper) | {"train_rows": float(len(rows.train))}
             losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
             findings = Findings(this.task.name, base.identity, judged, paper, metrics, losses)
@@ -98,10 +96,21 @@ class _Training:
             model.decode_greedily(made, MOST_TOKENS)
         return made
 
-    def _examples(self, rows: list[data.Row]) -> Dataset:
+    def _examples(self, rows: list[data.Row], config: SFTConfig) -> Dataset:
+        """Prompts and replies to learn from. A row that would be cut is left out: it would teach to reason on and
+        never to decide."""
         prompts = evaluate.questions(self.work.prompt, rows)
         replies = [reply(self.work.prompt, row.reasoning, row.verdict) for row in rows]
-        return Dataset.from_dict({"prompt": prompts, "completion": replies})
+        both = [prompt + answer for prompt, answer in zip(prompts, replies, strict=True)]
+        # One more: the end of the reply.
+        lengths = [len(ids) + 1 for ids in self.tokenizer(both)["input_ids"]]
+        fits = [config.max_length is None or length <= config.max_length for length in lengths]
+        if not any(fits):
+            raise ConfigError(f"training.maxLength: every row is longer; the shortest has {min(lengths)} tokens")
+        if not all(fits):
+            print(f"dataset: {fits.count(False)} rows left out: longer than training.maxLength", flush=True)
+        columns = {"prompt": prompts, "completion": replies}
+        return Dataset.from_dict({name: list(compress(texts, fits)) for name, texts in columns.items()})
 
     def _train(self, trainer: SFTTrainer, stop: Stop) -> None:
         step = self.checkpoints.restore(Path(str(trainer.args.output_dir)))
@@ -110,16 +119,25 @@ class _Training:
 
     def _judge(self, folder: Path, rows: list[data.Row]) -> tuple[list[Judged], list[Judged]]:
         """What the model says of the rows held out and of the paper's examples: the model as it was saved, which is
-        what will be served."""
-        fresh, tokenizer = model.load(Fetched(str(folder), "the trained model"), bf16=self.work.training.bf16)
-        speaker = evaluate.Speaker(fresh.to(self.model.device), tokenizer, self.work.training.max_length)
+        what will be served. The processes of the machine that it lies on share the rows: a verifier that rambles
+        would have the others wait for longer than a process group does."""
+        judged: list[Judged] = []
+        paper: list[Judged] = []
+        self.world.barrier()
+        if self.world.node == 0:
+            fresh, tokenizer = model.load(Fetched(str(folder), "the trained model"), bf16=self.work.training.bf16)
+            room = evaluate.Room(self.work.training.max_length, MOST_TOKENS)
+            speaker = evaluate.Speaker(fresh.to(self.model.device), tokenizer, room)
+            mine = rows[self.world.local_rank :: self.world.local_size]
+            judged = evaluate.judge(speaker, self.work.prompt, mine, self._tell_judged)
+            if self.world.main:
+                # Apart: their prompts may be longer than anything the model was trained on.
+                paper = evaluate.judge(speaker, self.work.prompt, measure.PAPER_EXAMPLES, lambda _: None)
+        shares = self.world.gather(judged)
+        return [one for turn in zip_longest(*shares) for one in turn if one is not None], paper
 
-        def tell(share: float) -> None:
-            self.this.reporter.advance(TRAINED + (0.99 - TRAINED) * share, "measuring held-out agreement")
-
-        judged = evaluate.judge(speaker, self.work.prompt, rows, tell)
-        # Apart: their prompts may be longer than anything the model was trained on.
-        return judged, evaluate.judge(speaker, self.work.prompt, measure.PAPER_EXAMPLES, lambda _: None)
+    def _tell_judged(self, share: float) -> None:
+        self.this.reporter.advance(TRAINED + (0.99 - TRAINED) * share, "measuring held-out agreement")
 
     def _figures(self, judged: list[Judged], paper: list[Judged]) -> dict[str, float]:
         self.evaluation = {
@@ -148,36 +166,3 @@ class _Training:
                 "evaluation.json": self.evaluation,
             },
         )
-
-
-def arguments(settings: SFTTraining, output: Path) -> SFTConfig:
-    """SFTConfig of the settings. Raises ConfigError."""
-    ours: dict[str, Any] = settings.model_dump(exclude={"args", "deepspeed", "lora", "max_steps"})
-    ours |= device_arguments() | {
-        "output_dir": str(output),
-        "max_steps": settings.max_steps or -1,
-        "deepspeed": deepspeed_config(settings.deepspeed),
-        "completion_only_loss": True,
-        "save_strategy": "steps",
-        "save_total_limit": 1,
-        "logging_steps": LOG_EVERY,
-        "logging_first_step": True,
-        # A loss that is no number must show, and end the run.
-        "logging_nan_inf_filter": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
-    return build(SFTConfig, ours, settings.args, "training")
-
-
-def adapters(settings: LoRA | None) -> LoraConfig | None:
-    """PEFT's configuration of the settings; None where every weight is trained."""
-    if settings is None:
-        return None
-    return LoraConfig(
-        r=settings.r,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=settings.target_modules or "all-linear",
-        task_type="CAUSAL_LM",
-    )
