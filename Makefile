@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check generate format clean
+.PHONY: help demo test check check-install generate format clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,10 @@ check: $(VENV)/.done ## Lint, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m reasoner_api.generate --check
+
+check-install: $(VENV)/.done ## Prove that a laptop installs the embedded cluster from wheels alone: no compiler needed
+	$(BIN)/pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --only-binary :all: \
+		-c constraints.txt '.[local]'
 
 generate: $(VENV)/.done ## Write CRDs, the chart's copy and the API reference from the models
 	$(BIN)/python -m reasoner_api.generate
