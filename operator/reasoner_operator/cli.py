@@ -133,6 +133,16 @@ def verify(
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def score(context: typer.Context) -> None:
+    """Score completions by a GRPORun's reward: `reasoner score --help`."""
+    if any(importlib.util.find_spec(name) is None for name in ("reasoner_workloads", "transformers", "aiohttp")):
+        raise typer.BadParameter("needs the extra `trainer`: pip install 'reasoner-operator[trainer]'")
+    # The options are the workload's own: they name what trains.
+    command = [sys.executable, "-m", "reasoner_workloads", "score", *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -61,19 +61,19 @@ def test_a_digest_is_held_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "benchmark", "said"),
     {
-        "not JSON": ('{"question": 1}\n{', {}, r"benchmarks\[0\].uri: line 2 of x.jsonl is no JSON: "),
+        "not JSON": ('{"question": 1}\n{', {}, r"benchmarks\[0\]: line 2 of x.jsonl is no JSON: "),
         "not an object": ("[1]", {}, "line 1 of x.jsonl is no JSON object"),
         "empty": ("\n", {}, "holds no question"),
         "a column that is not there": (
             '{"question": "?"}',
             {},
-            "row 1 has no 'answer': name the column in columns.ans",
+            "line 1 has no 'answer': name the column in columns.ans",
         ),
-        "a column by another name": ('{"q": 1, "answer": 1}', {}, "row 1 has no 'question': .* columns.question"),
+        "a column by another name": ('{"q": 1, "answer": 1}', {}, "line 1 has no 'question': .* columns.question"),
         "choices that are none": (
             '{"question": "?", "answer": "A", "o": "red"}',
             {"columns": {"options": "o"}},
-            r"row 1: 'o' \(columns.options\) is no list of 2 to 26 choices",
+            r"line 1: 'o' \(columns.options\) is no list of 2 to 26 choices",
         ),
         "a position beyond the choices": (
             '{"question": "?", "answer": 2, "o": ["red", "blue"]}',
@@ -92,5 +92,5 @@ def test_a_file_that_will_not_do_names_field_and_row(
 
 def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("PAR?")
-    with pytest.raises(ConfigError, match=r"evaluation.benchmarks\[0\].uri: x.parquet is no Parquet file"):
+    with pytest.raises(ConfigError, match=r"evaluation.benchmarks\[0\]: x.parquet is no Parquet file"):
         asked(tmp_path, "x.parquet")

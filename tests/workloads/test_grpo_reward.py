@@ -20,7 +20,7 @@ from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.training_reward import Record, TrainingReward
 
 #: A tokenizer whose tokens are bytes, as those of byte-level BPE are in the end: a letter with an accent is two.
-TOKENS = Tokens(count=lambda text: len(text.encode()), decode=lambda ids: bytes(ids).decode(errors="replace"))
+TOKENS = Tokens(encode=lambda text: text.encode(), decode=lambda ids: bytes(ids).decode(errors="replace"))
 LONG = "We add one and one. " * 100
 
 

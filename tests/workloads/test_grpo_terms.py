@@ -16,34 +16,6 @@ from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.terms import Term, load
 from workloads.test_grpo_reward import TOKENS, Asked, response
 
-PROJECT = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-[project]
-name = "house-rewards"
-version = "1.0"
-[tool.hatch.build.targets.wheel]
-only-include = ["house_rewards.py"]
-[project.entry-points."reasoner.rewards"]
-brevity = "house_rewards:brevity"
-politeness = "house_rewards:politeness"
-broken = "house_rewards:nowhere"
-constant = "house_rewards:NUMBER"
-"""
-MODULE = """
-NUMBER = 7
-
-def brevity(limit=10):
-    def reward(completions, **columns):
-        return [float(len(text) <= limit) for text in completions]
-    return reward
-
-def politeness():
-    async def reward(completions, extracted, verdict, answer, question, prompts, completion_ids):
-        return [None if found is None else float("please" in text) for text, found in zip(completions, extracted)]
-    return reward
-"""
 SCORE = """
 import asyncio, json, sys
 sys.path.insert(0, sys.argv[1])
@@ -66,21 +38,9 @@ for name, args in (("broken", {}), ("constant", {}), ("absent", {}), ("brevity",
 """
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of packages with one that brings rewards."""
-    folder = tmp_path_factory.mktemp("house")
-    (folder / "pyproject.toml").write_text(PROJECT)
-    (folder / "house_rewards.py").write_text(MODULE)
-    install = ["install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target"]
-    command = [sys.executable, "-m", "pip", *install, str(folder / "site"), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    return folder / "site"
-
-
-def test_terms_of_an_installed_package_are_added_and_wrong_ones_named(installed: Path, root: Path) -> None:
+def test_terms_of_an_installed_package_are_added_and_wrong_ones_named(house_rewards: Path, root: Path) -> None:
     command = [sys.executable, "-c", SCORE.replace("\\\\\\\\", "\\"), str(root / "tests")]
-    ran = subprocess.run(command, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True)
+    ran = subprocess.run(command, env={"PYTHONPATH": str(house_rewards)}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     scores, *faults = ran.stdout.splitlines()
     assert json.loads(scores) == [

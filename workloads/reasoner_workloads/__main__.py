@@ -18,6 +18,7 @@ WORKLOADS = {
     "curation": ("reasoner_workloads.curation.run", "curate a dataset of verifiable questions"),
     "verifier": ("reasoner_workloads.verifier.run", "train an answer verifier"),
     "grpo": ("reasoner_workloads.grpo.run", "train a reasoning model by GRPO"),
+    "score": ("reasoner_workloads.grpo.score", "score completions as a GRPO run does"),
     "serve": ("reasoner_workloads.verifier.serve", "serve a verifier over the OpenAI API"),
 }
 

@@ -3,7 +3,6 @@ does not show days later; loads no torch."""
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from reasoner_api.grpo import GRPOWork
 from reasoner_api.task import InputArtifact
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.grpo.data import prompt_of
+from reasoner_workloads.grpo.rows import read as read_rows
 from reasoner_workloads.training.inputs import fetch_dataset
 
 LETTERS = string.ascii_uppercase
@@ -34,38 +34,13 @@ def read(place: int, about: Benchmark, dest: Path, work: GRPOWork) -> Questions:
     try:
         source = InputArtifact(uri=about.uri, digest=about.digest)
         folder = fetch_dataset(source, work.storage, dest / f"benchmark-{place}").path
+        rows = read_rows(Path(folder) / about.uri.rpartition("/")[2])
     except ConfigError as error:
         raise ConfigError(f"{at}: {error}") from error
-    path = Path(folder) / about.uri.rpartition("/")[2]
-    rows = _parquet(path, at) if path.suffix == ".parquet" else _json_lines(path, at)
-    found = [_row(row, f"{at}: row {number}", about.columns) for number, row in enumerate(rows[: about.limit], 1)]
+    found = [_row(row, f"{at}: {where}", about.columns) for where, row in rows[: about.limit]]
     if not found:
         raise ConfigError(f"{at}.uri: {about.uri} holds no question")
     return Questions(about, [{**row, "prompt": prompt_of(row["question"], work.grpo)} for row in found])
-
-
-def _parquet(path: Path, at: str) -> list[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        return list(pyarrow.parquet.read_table(path).to_pylist())
-    except pyarrow.ArrowException as error:
-        raise ConfigError(f"{at}.uri: {path.name} is no Parquet file: {error}") from error
-
-
-def _json_lines(path: Path, at: str) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise ConfigError(f"{at}.uri: line {number} of {path.name} is no JSON: {error}") from error
-        if not isinstance(rows[-1], dict):
-            raise ConfigError(f"{at}.uri: line {number} of {path.name} is no JSON object")
-    return rows
 
 
 def _row(row: Mapping[str, Any], at: str, columns: BenchmarkColumns) -> dict[str, str]:

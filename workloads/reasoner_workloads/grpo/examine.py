@@ -18,7 +18,7 @@ from reasoner_workloads.grpo.circuit import VerifierUnavailable
 from reasoner_workloads.grpo.reward import Response, Score
 from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.trainer import PolicyTrainer
-from reasoner_workloads.grpo.training_reward import Record, figures
+from reasoner_workloads.grpo.training_reward import Record, figures, mean_reward
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ class Examiner:
         if responses:
             self.record.keep(responses, scores, name)
         everyone = [score for of_one in self.trainer.world.gather(scores) for score in of_one]
-        rewards = [score.reward for score in everyone if score.reward is not None]
-        return {"reward": sum(rewards) / max(len(rewards), 1), **figures(everyone)}
+        return {"reward": mean_reward(everyone) or 0.0, **figures(everyone)}
 
     def _chunks(
         self, questions: Sequence[dict[str, str]], samples: int

@@ -17,10 +17,14 @@ NO_ANSWER, CORRECT, LENGTH = "no_answer", "correct", "length_penalty"
 class Tokens:
     """The policy's tokenizer, as far as the reward needs it."""
 
-    count: Callable[[str], int]
+    encode: Callable[[str], Sequence[int]]
     """Tokens of a text."""
     decode: Callable[[Sequence[int]], str]
     """Text of tokens, special ones left out."""
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has."""
+        return len(self.encode(text))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
 
 from reasoner_api.grpo import Lineage
 from reasoner_api.status import Progress
@@ -22,12 +21,12 @@ from reasoner_workloads.grpo.examine import Examiner
 from reasoner_workloads.grpo.guard import Guard
 from reasoner_workloads.grpo.judges import open_judge
 from reasoner_workloads.grpo.measure import Measurements, MeasuringWatch
-from reasoner_workloads.grpo.reward import Tokens
 from reasoner_workloads.grpo.rollout.hold import await_server
 from reasoner_workloads.grpo.rollout.policy import Policy
 from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.settings import arguments, resumable_every
 from reasoner_workloads.grpo.terms import load
+from reasoner_workloads.grpo.tokens import tokens_of
 from reasoner_workloads.grpo.trainer import PolicyTrainer
 from reasoner_workloads.grpo.training_reward import Record, TrainingReward
 from reasoner_workloads.training import launch, model
@@ -160,12 +159,3 @@ class _Training:
             "rewards on held-out questions, judged by that verifier.",
             lineage=lineage,
         )
-
-
-def tokens_of(tokenizer: PreTrainedTokenizerBase) -> Tokens:
-    """The tokenizer as the reward uses it."""
-    encode = partial(tokenizer.encode, add_special_tokens=False)
-    return Tokens(
-        count=lambda text: len(encode(text)),
-        decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
-    )

@@ -100,6 +100,12 @@ def figures(scores: Sequence[Score]) -> dict[str, float]:
     return found
 
 
+def mean_reward(scores: Sequence[Score]) -> float | None:
+    """Of those that have one."""
+    rewards = [score.reward for score in scores if score.reward is not None]
+    return sum(rewards) / len(rewards) if rewards else None
+
+
 def _row(response: Response, score: Score) -> dict[str, Any]:
     return {
         "question": response.question,

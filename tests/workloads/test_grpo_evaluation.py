@@ -1,0 +1,97 @@
+"""What a run is measured on, end to end: held-out questions every other step, benchmarks with a judge of their own, a
+reward term of an installed package; and the command line scores the run's own completions alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+from aiohttp import web
+
+from reasoner_workloads.grpo import score
+from support.http_server import serving
+from support.stand_ins import Pod, grpo_task
+
+SUMS = [{"q": f"{number} + 1", "options": ["1", "2", "3"], "a": number} for number in range(3)]
+
+
+class Judge:
+    """Passes every answer, over the chat API."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.keys: set[str | None] = set()
+
+    async def complete(self, request: web.Request) -> web.Response:
+        self.keys.add(request.headers.get("Authorization"))
+        self.asked.append((await request.json())["messages"][0]["content"])
+        return web.json_response({"choices": [{"index": 0, "message": {"content": "Final Decision: Yes"}}]})
+
+
+def test_measured_every_other_step_and_on_benchmarks(
+    seeds: Path,
+    tmp_path: Path,
+    house_rewards: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in SUMS))
+    spread = [{"question": "7 + 1 =", "answer": "8"}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(spread), tmp_path / "spread.parquet")
+    judge, app = Judge(), web.Application()
+    app.router.add_post("/v1/chat/completions", judge.complete)
+    task = grpo_task(seeds, tmp_path / "out")
+    with serving(app) as url:
+        task["work"]["evaluation"] = {
+            "prompts": 3,
+            "everySteps": 2,
+            "benchmarks": [
+                {
+                    "name": "sums",
+                    "uri": f"{tmp_path.as_uri()}/sums.jsonl",
+                    "columns": {"question": "q", "answer": "a", "options": "options"},
+                },
+                {"name": "spread", "uri": f"{tmp_path.as_uri()}/spread.parquet", "samples": 4, "temperature": 1.0},
+            ],
+            "judge": {"endpoint": f"{url}/v1", "model": "judge"},
+        }
+        task["work"]["reward"] = {"terms": [{"name": "brevity", "weight": 0.5, "args": {"limit": 30}}]}
+        env = {"PYTHONPATH": str(house_rewards), "JUDGE_API_KEY": "s3cret"}
+        code, report, log = Pod("grpo", task, tmp_path / "pod", env).run()
+    assert code == 0, log
+    store = Path(report.artifacts["model"].uri.removeprefix("file://")).parent
+    measured = {path.stem: json.loads(path.read_text()) for path in (store / "evaluation").iterdir()}
+    assert measured.keys() == {"step-00000000", "step-00000002", "step-00000004", "benchmark-sums", "benchmark-spread"}
+    for figure in ("reward", "accuracy"):
+        assert report.metrics[f"{figure}_before"] == measured["step-00000000"][figure]
+        assert report.metrics[f"{figure}_after"] == measured["step-00000004"][figure]
+    assert {"benchmark/sums", "benchmark/spread"} <= report.metrics.keys()
+    assert (report.metrics["benchmark_questions/sums"], report.metrics["benchmark_questions/spread"]) == (3, 1)
+    kept = {
+        name: pyarrow.parquet.read_table(store / "completions" / f"{name}-rank-0000.parquet").to_pylist()
+        for name in ("test-step-00000000", "test-step-00000002", "benchmark-sums", "benchmark-spread")
+    }
+    assert [len(rows) for rows in kept.values()] == [3, 3, 3, 4]
+    assert [row["ground_truth"] for row in kept["benchmark-sums"]] == ["A", "B", "C"]
+    assert kept["benchmark-sums"][0]["question"] == "0 + 1\nA. 1\nB. 2\nC. 3"
+    # Every answer to a benchmark went to the judge, which passes it, and none of another question.
+    answered = [row for name in ("benchmark-sums", "benchmark-spread") for row in kept[name] if row["answer"]]
+    assert all(row["verdict"] for row in answered)
+    assert len(judge.asked) == len({(row["question"], row["answer"]) for row in answered})
+    assert judge.keys <= {"Bearer s3cret"}
+    assert "reward_term/brevity" in log
+
+    # The command gives every completion of the run the very reward that the policy learnt from.
+    spec = {name: task["work"][name] for name in ("baseModel", "storage", "reward")}
+    spec |= {"dataset": {"uri": "file:///none"}, "verifier": {"rules": {}}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({"kind": "GRPORun", "spec": spec}))
+    monkeypatch.syspath_prepend(str(house_rewards))
+    learnt = store / "completions" / "train-step-00000003-rank-0000.parquet"
+    assert score.main([str(learnt), "--run", str(tmp_path / "run.yaml"), "-o", "json"]) == 0
+    rewards = [row["reward"] for row in json.loads(capsys.readouterr().out)["rows"]]
+    assert rewards == [row["reward"] for row in pyarrow.parquet.read_table(learnt).to_pylist()]
+    assert len(rewards) == 8
