@@ -95,8 +95,12 @@ async def test_a_pod_that_fits_no_node_shows_in_the_status_and_in_an_event(real:
     path = await real.make("GRPORun", {**ALONE["GRPORun"], "compute": nowhere})
     ready = await real.condition(path, lambda one: one["reason"] == "Unschedulable")
     assert "available" in ready["message"]
-    about = [item for item in await real.items("v1", "events") if item["involvedObject"]["name"] == "demo"]
-    (event,) = (item for item in about if item["reason"] == "Unschedulable")
+
+    async def told() -> list[dict[str, Any]]:
+        about = [item for item in await real.items("v1", "events") if item["involvedObject"]["name"] == "demo"]
+        return [item for item in about if item["reason"] == "Unschedulable"]
+
+    (event,) = await real.until(told)
     assert (event["type"], event["message"]) == ("Warning", ready["message"])
 
 
