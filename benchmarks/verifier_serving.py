@@ -35,7 +35,9 @@ from reasoner_api.task import VerifierEndpoint
 from reasoner_local import seed
 from reasoner_local.client import DEPLOYMENTS, PODS, SERVICES, Client, Obj, Resource
 from reasoner_local.cluster import LocalCluster
-from reasoner_workloads.grpo.verifier_client import Case, VerifierClient
+from reasoner_workloads.grpo.circuit import Patience
+from reasoner_workloads.grpo.judging import Case
+from reasoner_workloads.grpo.verifier_client import VerifierClient
 from reasoner_workloads.verifier.prompt import ask
 
 VERIFIERS = Resource("reasoner.dev", "v1alpha1", "verifiertrainings", "VerifierTraining")
@@ -202,7 +204,7 @@ class Trial:
     async def _asked(self) -> AsyncIterator[None]:
         """Ask without a pause while in the context."""
         endpoint = VerifierEndpoint(endpoint=self.endpoint, model=self.model, prompt=VerifierPrompt())
-        judge = VerifierClient(endpoint, Reward(max_tokens=TOKENS, concurrency=IN_FLIGHT))
+        judge = VerifierClient(endpoint, Reward(max_tokens=TOKENS, concurrency=IN_FLIGHT), Patience())
         kept = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT))
         fresh = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT, force_close=True))
         self.verdicts = list(await judge.judge(self.cases))

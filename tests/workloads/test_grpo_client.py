@@ -149,8 +149,12 @@ async def test_the_chat_api_and_the_key(server: tuple[Server, str], monkeypatch:
     assert found.bodies[0]["messages"] == [{"role": "user", "content": "q|1|0"}]
 
 
+#: What vLLM replies to what it was asked as it ended.
+ABORTED = '{"choices": [{"index": 0, "text": "They are", "finish_reason": "abort"}]}'
+
+
 @pytest.mark.parametrize(
-    "fault", [503, 429, 500, None, "<html>", '{"choices": []}', '{"choices": [{"index": 0}]}', "7"]
+    "fault", [503, 429, 500, None, "<html>", '{"choices": []}', '{"choices": [{"index": 0}]}', "7", ABORTED]
 )
 async def test_a_server_that_comes_back_is_asked_again(server: tuple[Server, str], fault: Fault) -> None:
     found, url = server

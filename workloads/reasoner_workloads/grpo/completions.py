@@ -15,6 +15,8 @@ PATHS: dict[CompletionsAPI, str] = {"completions": "completions", "chat": "chat/
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 #: Statuses that speak of this prompt (too long, say) and not of the server.
 REFUSED = frozenset({400, 413, 422})
+#: How a completion ends that vLLM has given up, as it is ending itself: the status is 200, and the text is cut short.
+GIVEN_UP = frozenset({"abort", "error"})
 #: Characters of a reply that go into a message.
 SHOWN = 300
 
@@ -49,6 +51,8 @@ def texts(status: int, body: bytes, count: int) -> list[str]:
         found = [_text(choice) for choice in choices]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise NoAnswer(f"it replies no completion: {_shown(body)}") from error
+    if any(choice.get("finish_reason") in GIVEN_UP for choice in choices):
+        raise NoAnswer(f"the server has given up its reply: {_shown(body)}")
     if len(found) != count:
         raise NoAnswer(f"it replies {len(found)} completions to {count} prompts: {_shown(body)}")
     return found
