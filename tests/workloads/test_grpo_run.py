@@ -68,7 +68,8 @@ def test_measured_trained_published_and_resumed_without_measuring_again(seeds: P
     assert manifest.inputs == {
         "dataset": report.lineage.dataset, "base_model": report.lineage.base_model, "verifier": "math-verify",
     }  # fmt: skip
-    assert {"model.safetensors", "tokenizer.json", "metrics.json", "README.md"} <= {p.name for p in model.iterdir()}
+    files = {"model.safetensors", "tokenizer.json", "metrics.json", "README.md", "report.html"}
+    assert files <= {path.name for path in model.iterdir()}
     kept = sorted(path.name for path in (model.parent / "completions").iterdir())
     assert [name for name in kept if name.startswith("train")] == [
         f"train-step-{step:08d}-rank-0000.parquet" for step in range(4)

@@ -13,7 +13,7 @@ from reasoner_api.grpo import Lineage
 from reasoner_api.status import Progress
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Run
-from reasoner_workloads.grpo import benchmark, data
+from reasoner_workloads.grpo import benchmark, data, examples
 from reasoner_workloads.grpo.away import Away
 from reasoner_workloads.grpo.circuit import Patience
 from reasoner_workloads.grpo.evaluate import Evaluation
@@ -21,6 +21,7 @@ from reasoner_workloads.grpo.examine import Examiner
 from reasoner_workloads.grpo.guard import Guard
 from reasoner_workloads.grpo.judges import open_judge
 from reasoner_workloads.grpo.measure import Measurements, MeasuringWatch
+from reasoner_workloads.grpo.report import Findings, make_report
 from reasoner_workloads.grpo.rollout.hold import await_server
 from reasoner_workloads.grpo.rollout.policy import Policy
 from reasoner_workloads.grpo.scoring import RewardFunction
@@ -30,6 +31,7 @@ from reasoner_workloads.grpo.tokens import tokens_of
 from reasoner_workloads.grpo.trainer import PolicyTrainer
 from reasoner_workloads.grpo.training_reward import Record, TrainingReward
 from reasoner_workloads.training import launch, model
+from reasoner_workloads.training.attempts import Attempts
 from reasoner_workloads.training.callbacks import listen, train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
@@ -118,7 +120,13 @@ class _Training:
                 **scores,
                 "questions_too_long": float(questions.too_long),
             }
-            publish_model(this, self._made(made, figures, lineage))
+            made_of = self._made(made, figures, lineage)
+            findings = Findings(
+                this.task.name, work.base_model, made_of.inputs["verifier"], trainer.state.log_history, figures,
+                watch.measured, Attempts(this.store).all(), examples.read(this.store),
+            )  # fmt: skip
+            (made / "report.html").write_text(make_report(findings), encoding="utf-8")
+            publish_model(this, made_of)
             this.reporter.advance(1.0, "published")
         self._leave(trainer, function)
         let_go()
@@ -156,6 +164,6 @@ class _Training:
             },
             title=f"Reasoning model {self.this.task.name}",
             notes="Trained by GRPO with the reward of an answer verifier. `reward_before` and `reward_after` are mean "
-            "rewards on held-out questions, judged by that verifier.",
+            "rewards on held-out questions, judged by that verifier. `report.html` shows how it came about.",
             lineage=lineage,
         )

@@ -18,6 +18,9 @@ from reasoner_workloads.training.attempts import Attempts
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.watchdog import Watchdog
 
+#: Entry of the trainer's log: the step of a checkpoint that was taken.
+SAVED = "checkpoint"
+
 
 class _NothingLeft(Exception):
     """The restored checkpoint is the last step's. The trainer would go one step beyond it."""
@@ -92,6 +95,8 @@ class Watch(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._advance(state)
+        if state.global_step:
+            self._note_saved(state)  # what was written then could not yet say so of itself
         if state.global_step >= state.max_steps:
             raise _NothingLeft
 
@@ -125,7 +130,11 @@ class Watch(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        self.checkpoints.save(folder, state.global_step, last=self.ending)
+        if self.checkpoints.save(folder, state.global_step, last=self.ending):
+            self._note_saved(state)
+
+    def _note_saved(self, state: TrainerState) -> None:
+        state.log_history.append({SAVED: state.global_step, "step": state.global_step})
 
     def _at_point(self, state: TrainerState) -> bool:
         return state.global_step % self.every == 0

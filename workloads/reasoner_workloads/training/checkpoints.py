@@ -44,10 +44,11 @@ class Checkpoints:
         storage = this.task.work.storage
         return cls(this.store, keep, this.digest, world, this.reporter, storage.endpoint, storage.region)
 
-    def save(self, folder: Path, step: int, *, last: bool = False) -> None:
+    def save(self, folder: Path, step: int, *, last: bool = False) -> bool:
         """Take charge of a folder that the trainer has written; every process calls this. It is brought to the store
         while training goes on; the last one is waited for. While an earlier one is still on its way a further one is
-        let go: a store that is slower than the trainer makes checkpoints rarer, and steps no longer."""
+        let go: a store that is slower than the trainer makes checkpoints rarer, and steps no longer. Whether it is
+        kept."""
         # Every rank writes its own files into the node's folder: all must have done so.
         self.world.barrier()
         if last:
@@ -58,7 +59,7 @@ class Checkpoints:
             if self.world.main:
                 said = f"the checkpoint of step {step} is not kept: the one before is still on its way to the store"
                 self.reporter.warn("CheckpointSkipped", said)
-            return
+            return False
         attempt = self.world.gather(uuid.uuid4().hex)[0]
         if self.world.first_of_node:
             # Out of the way of the trainer, which deletes its older folders.
@@ -67,6 +68,7 @@ class Checkpoints:
             self._upload.start(ArtifactManifest(type="checkpoint", files=[], spec_digest=self.spec_digest))
         if last:
             self.finish()
+        return True
 
     def finish(self) -> None:
         """Wait for what is on its way. Called before the process ends, too."""

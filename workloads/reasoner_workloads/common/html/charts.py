@@ -4,6 +4,8 @@ Text is escaped; the same numbers give the same bytes."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 
@@ -47,18 +49,78 @@ def histogram(values: Mapping[str, int]) -> Markup:
     return _svg(parts, 190, "histogram")
 
 
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at a place of a curve."""
+
+    x: float
+    kind: Literal["dot", "rule", "bad"]
+    """A dot on the axis, a dashed line, or one in the colour of trouble."""
+    title: str
+    """What is said of it where a pointer rests on it, and to those who listen."""
+
+
 def line(points: Sequence[tuple[float, float]]) -> Markup:
     """A curve through points, sorted by their first number."""
-    if not points:
+    return curves([("a", points)])
+
+
+def curves(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], marks: Sequence[Mark] = ()) -> Markup:
+    """Curves in one frame, each with its colour: `a`, `b` the pale one, or `dots` for single points; the last drawn
+    stands in front."""
+    every = [point for _, points in lines for point in points]
+    if not every:
         return _svg([], 20, "line chart")
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    across, up = (max(xs) - min(xs)) or 1, (max(ys) - min(ys)) or 1
-    drawn = " ".join(
-        f"{50 + (WIDTH - 70) * (x - min(xs)) / across:.1f},{160 - 140 * (y - min(ys)) / up:.1f}" for x, y in points
+    frame = _Frame.around(every)
+    parts = [_mark(mark, frame) for mark in marks if frame.left <= mark.x <= frame.right]
+    parts.append(Markup('<line class="axis" x1="50" x2="{}" y1="160.5" y2="160.5"/>').format(WIDTH - 20))
+    parts += [_curve(colour, points, frame) for colour, points in lines if points]
+    parts += [_text(44, 24, _short(frame.top), "soft", "end"), _text(44, 164, _short(frame.bottom), "soft", "end")]
+    parts += [_text(50, 182, f"{frame.left:g}", "soft"), _text(WIDTH - 20, 182, f"{frame.right:g}", "soft", "end")]
+    return _svg(parts, 190, "line chart")
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a chart of curves shows."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    @classmethod
+    def around(cls, points: Sequence[tuple[float, float]]) -> _Frame:
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        return cls(min(xs), max(xs), min(ys), max(ys))
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        across, up = (self.right - self.left) or 1, (self.top - self.bottom) or 1
+        return 50 + (WIDTH - 70) * (x - self.left) / across, 160 - 140 * (y - self.bottom) / up
+
+
+def _short(number: float) -> str:
+    """A number that fits beside an axis."""
+    return f"{number:.3g}" if abs(number) >= 0.1 or not number else f"{number:.1g}"
+
+
+def _curve(colour: str, points: Sequence[tuple[float, float]], frame: _Frame) -> Markup:
+    placed = [frame.place(*point) for point in points]
+    if colour == "dots":
+        dots = (Markup('<circle class="c" cx="{:.1f}" cy="{:.1f}" r="3.5"/>').format(*place) for place in placed)
+        return Markup("").join(dots)
+    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+    return Markup('<polyline class="{}" points="{}"/>').format(colour, drawn)
+
+
+def _mark(mark: Mark, frame: _Frame) -> Markup:
+    x, _ = frame.place(mark.x, frame.bottom)
+    shape = (
+        Markup('<circle class="tick" cx="{:.1f}" cy="160.5" r="2.5">{}</circle>')
+        if mark.kind == "dot"
+        else Markup('<line class="{2}" x1="{0:.1f}" x2="{0:.1f}" y1="14" y2="160">{1}</line>')
     )
-    marks = [_text(44, 24, f"{max(ys):.3g}", "soft", "end"), _text(44, 164, f"{min(ys):.3g}", "soft", "end")]
-    marks += [_text(50, 182, f"{min(xs):g}", "soft"), _text(WIDTH - 20, 182, f"{max(xs):g}", "soft", "end")]
-    return _svg([Markup('<polyline points="{}"/>').format(drawn), *marks], 190, "line chart")
+    return shape.format(x, Markup("<title>{}</title>").format(mark.title), mark.kind)
 
 
 def _bar(label: str, shares: Sequence[float], words: str) -> Markup:
@@ -69,14 +131,14 @@ def _bar(label: str, shares: Sequence[float], words: str) -> Markup:
     )
 
 
-def _legend(names: Sequence[str]) -> Markup:
-    if not names:
-        return Markup("")
-    marks = Markup("").join(
-        Markup('<span><i class="{}"></i>{}</span>').format(colour, name)
-        for colour, name in zip("ba", names, strict=True)
-    )
+def legend(entries: Sequence[tuple[str, str]]) -> Markup:
+    """What colours and marks stand for: each a colour of `curves` or a kind of Mark, and its name."""
+    marks = Markup("").join(Markup('<span><i class="{}"></i>{}</span>').format(*entry) for entry in entries)
     return Markup('<div class="legend">{}</div>').format(marks)
+
+
+def _legend(names: Sequence[str]) -> Markup:
+    return legend(list(zip("ba", names, strict=True))) if names else Markup("")
 
 
 def _fill(colour: str, share: float) -> Markup:
