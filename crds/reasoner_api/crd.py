@@ -66,7 +66,7 @@ CURATION = Kind(
     CurationJobStatus,
     "CurationJob turns web-crawled questions into a dataset of verifiable questions and the verdicts that a "
     "verifier learns from.",
-    frozenset({"suspend", "parallelism"}),
+    frozenset({"suspend", "parallelism", "budget"}),
     (
         *COMMON_COLUMNS,
         Column("Rows", ".status.artifacts.dataset.rows", "integer"),

@@ -229,7 +229,8 @@ class Filters(Model):
 
 
 class Budget(Model):
-    """A hard stop. Each shard may spend an equal part; a shard that has spent it ends the run as failed."""
+    """A hard stop for all shards together, exceeded by no more than the requests in flight when it is spent. The run
+    then stalls (`BudgetExceeded`), what was answered is kept, and raising the budget lets it go on from there."""
 
     max_cost_usd: Annotated[float, Field(ge=0.0)] | None = None
     """US dollars at most, by the prices in `models`."""
@@ -258,8 +259,6 @@ class CurationWork(Model):
     shards: Annotated[int, Field(ge=1, le=10000)] = 1
     """Pods that share the work: each takes a part of the source that no other is at, until none is left. The result is
     the same with any number."""
-    budget: Budget = Budget()
-    """Limits of money and tokens."""
     split: Split = Split()
     """Train and test split."""
     storage: Storage
@@ -267,7 +266,7 @@ class CurationWork(Model):
 
 
 class CurationJobSpec(CurationWork):
-    """Desired state of a CurationJob. Immutable but for `suspend` and `parallelism`."""
+    """Desired state of a CurationJob. Immutable but for `suspend`, `parallelism` and `budget`."""
 
     model_config = rules(
         (
@@ -280,6 +279,8 @@ class CurationJobSpec(CurationWork):
     """Whether the work is paused; mutable."""
     parallelism: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Pods at one time; all shards at once when absent; mutable."""
+    budget: Budget = Budget()
+    """Limits of money and tokens; mutable."""
     compute: Compute = Compute()
     """Where and on what the pods run."""
     scheduling: Scheduling = Scheduling()

@@ -9,7 +9,8 @@ from pydantic import Field, TypeAdapter
 
 from reasoner_api.base import Digest, Model, StoreURI
 from reasoner_api.common import VerifierPrompt
-from reasoner_api.curation import CurationWork
+from reasoner_api.curation import Budget, CurationWork
+from reasoner_api.digest import digest_of
 from reasoner_api.grpo import GRPOWork
 from reasoner_api.reward import CompletionsAPI
 from reasoner_api.verifier import VerifierWork
@@ -53,6 +54,11 @@ class TaskBase(Model):
     """Name of the custom resource."""
     output: StoreURI
     """Prefix for what this run publishes, without its digest: workloads add `/<digest of the task>`."""
+
+    @property
+    def digest(self) -> str:
+        """What the run's work is kept under."""
+        return digest_of(self.wire())
 
 
 class Topology(Model):
@@ -99,6 +105,13 @@ class CurationTask(TaskBase):
     """The kind."""
     work: CurationWork
     """What to do."""
+    budget: Budget = Budget()
+    """What it may cost."""
+
+    @property
+    def digest(self) -> str:
+        """What the job's work is kept under: with another budget it goes on."""
+        return digest_of(self.model_copy(update={"budget": Budget()}).wire())
 
 
 class VerifierTask(TaskBase):

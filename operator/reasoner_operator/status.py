@@ -134,8 +134,10 @@ def merged(found: Iterable[RunReport], parts: int) -> RunReport | None:
     if parts == 1:
         return found[0]
     usages = [report.usage for report in found if report.usage]
-    failed = next((report for report in found if report.state == "Failed"), None)
-    speaker = failed or min(found, key=lambda report: report.progress.percent)
+    failed = [report for report in found if report.state == "Failed"]
+    # One that fails takes the others with it: theirs is not the reason.
+    speaker = next((report for report in failed if report.reason != "Terminated"), failed[0] if failed else None)
+    speaker = speaker or min(found, key=lambda report: report.progress.percent)
     return speaker.model_copy(
         update={
             # Each pod knows how far the whole run is, the latest to look knows best.

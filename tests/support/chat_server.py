@@ -12,10 +12,11 @@ from typing import Any
 
 from aiohttp import web
 
-from reasoner_api.curation import Budget, CurationWork
+from reasoner_api.curation import CurationWork
 from reasoner_workloads.common.store import FileStore, Store
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import Model, close_models, open_models
+from reasoner_workloads.curation.models.purse import Purse
 from reasoner_workloads.curation.models.responses import Responses
 from support.http_server import serving
 
@@ -115,13 +116,13 @@ def work(server: ChatServer, shards: int = 1, models: dict[str, Any] | None = No
 
 @asynccontextmanager
 async def opened(
-    spec: CurationWork, env: dict[str, str] | None = None, ledger: Ledger | None = None, store: Store | None = None
+    spec: CurationWork, env: dict[str, str] | None = None, purse: Purse | None = None, store: Store | None = None
 ) -> AsyncIterator[dict[str, Model]]:
     """Models, their answers kept in a store of their own or in the one given."""
     with tempfile.TemporaryDirectory() as folder:
         async with Responses(store or FileStore(Path(folder)), "one") as responses:
             cell = await responses.open("")
-            models = open_models(spec, ledger or Ledger(Budget(), spec.shards), env or {})
+            models = open_models(spec, purse or Purse(Ledger()), env or {})
             try:
                 yield {role: model.at(cell) for role, model in models.items()}
             finally:

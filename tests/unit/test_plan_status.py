@@ -607,7 +607,8 @@ def test_shards_that_run_are_added_up_and_the_furthest_tells_the_progress() -> N
     status = plan(seen("CurationJob", {"shards": 2}, job=job(), pods=pods, live=live), SETTINGS, NOW).status
     assert status["progress"] == {"percent": 60, "etaSeconds": 90, "display": "60%, 1m30s left, shard 1"}
     assert status["stages"] == [{"name": "source", "in": 20, "out": 18, "dropped": {"duplicate_url": 2}}]
-    assert status["usage"] == {"requests": 4, "promptTokens": 200, "completionTokens": 20, "costUSD": 1.0}
+    paid = {"requests": 4, "promptTokens": 200, "completionTokens": 20, "costUSD": 1.0}
+    assert status["usage"] == {**paid, "projectedCostUSD": 1.6667}
 
 
 def test_the_report_that_speaks_for_the_whole_run_wins_over_the_sum() -> None:

@@ -70,9 +70,12 @@ def endpoint() -> Iterator[str]:
         yield url
 
 
-def make_task(pages: str, models: str, storage: dict[str, Any], **work: Any) -> CurationTask:
+def make_task(
+    pages: str, models: str, storage: dict[str, Any], budget: dict[str, Any] | None = None, **work: Any
+) -> CurationTask:
     task = TASK.validate_python(
         {
+            "budget": budget or {},
             "kind": "CurationJob",
             "namespace": "default",
             "name": "demo",
@@ -121,7 +124,7 @@ def run_job(task: CurationTask, folder: Path, pages: str) -> Job:
     for pod in pods:
         _, errors = pod.communicate(timeout=240)
         assert (pod.returncode, errors) == (0, "")
-    hexed = digest_of(task.wire()).removeprefix("sha256:")
+    hexed = task.digest.removeprefix("sha256:")
     storage = task.work.storage
     store = open_store(f"{task.output}/{hexed}", endpoint=storage.endpoint, region=storage.region)
     return Job(task, store, [left(folder, index) for index in range(task.work.shards)], pages)
@@ -264,7 +267,7 @@ def test_a_finished_job_is_only_reported_again(one: Job, tmp_path: Path) -> None
 
 def test_a_bucket_that_is_done_is_not_done_again(three: Job, tmp_path: Path, models: str) -> None:
     """The pod died between its marker and the publishing: the next finishes without asking any model."""
-    hexed = digest_of(three.task.wire()).removeprefix("sha256:")
+    hexed = three.task.digest.removeprefix("sha256:")
     for key in three.store.list():
         if not key.startswith(WORK):
             three.store.delete(key)
@@ -284,21 +287,31 @@ def test_sigterm_ends_a_pod_at_once_with_its_word(tmp_path: Path, pages: str, mo
     assert left(tmp_path, 0).reason == "Terminated"
 
 
-@pytest.mark.parametrize(
-    ("budget", "words"),
-    [
-        ({"maxTokens": 20_000}, "budget.maxTokens: 20000 is spent"),
-        ({"maxCostUSD": 0.02}, "budget.maxCostUSD: 0.02 is spent"),
-    ],
-)
-def test_a_spent_budget_ends_the_run(
-    tmp_path: Path, pages: str, models: str, budget: dict[str, float], words: str
+@pytest.mark.parametrize("limit", ["maxTokens", "maxCostUSD"])
+def test_a_spent_budget_ends_the_run_and_a_raised_one_goes_on(
+    tmp_path: Path, pages: str, models: str, limit: str
 ) -> None:
-    pod = start_pod(make_task(pages, models, {"uri": tmp_path.as_uri()}, budget=budget), tmp_path, 0)
-    pod.communicate(timeout=120)
-    report = left(tmp_path, 0)
-    assert (pod.returncode, report.state, report.reason) == (2, "Failed", "BudgetExceeded")
-    assert report.message.startswith(words)
-    assert report.usage is not None
-    # What was in flight when the budget was spent is all that goes beyond it.
-    assert report.usage.cost_usd < 0.05
+    def run(name: str, code: int, budget: dict[str, float]) -> RunReport:
+        source = {"uri": f"{pages}/source.jsonl", "limit": 24}
+        storage = {"uri": (tmp_path / name).as_uri()}
+        pod = start_pod(make_task(pages, models, storage, budget, source=source), tmp_path, 0)
+        pod.communicate(timeout=120)
+        assert pod.returncode == code
+        return left(tmp_path, 0)
+
+    whole = run("undisturbed", 0, {}).usage
+    assert whole is not None
+    full = whole.cost_usd if limit == "maxCostUSD" else whole.prompt_tokens + whole.completion_tokens
+    cap = round(0.4 * full, 6) if limit == "maxCostUSD" else int(0.4 * full)
+    stopped = run("budget", 2, {limit: cap})
+    assert (stopped.state, stopped.reason) == ("Failed", "BudgetExceeded")
+    assert stopped.message == f"budget.{limit}: {cap:g} is spent; raise it to go on"
+    assert stopped.usage is not None
+    spent = stopped.usage.cost_usd if limit == "maxCostUSD" else stopped.usage.prompt_tokens
+    assert spent < 0.6 * full
+    finished = run("budget", 0, {limit: 2 * full}).usage
+    assert finished is not None
+    assert finished.reused is not None
+    paid = (finished.requests, finished.prompt_tokens, finished.completion_tokens, finished.cost_usd)
+    assert paid == (whole.requests, whole.prompt_tokens, whole.completion_tokens, whole.cost_usd)
+    assert finished.reused.requests >= 0.5 * stopped.usage.requests

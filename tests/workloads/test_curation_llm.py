@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from reasoner_api.curation import Budget, Price
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import FileStore
 from reasoner_workloads.curation import page, prompts
@@ -21,7 +20,7 @@ from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import open_models
 from reasoner_workloads.curation.models import endpoint
-from reasoner_workloads.curation.models.segments import Completion
+from reasoner_workloads.curation.models.purse import Purse
 from reasoner_workloads.curation.records import Dropped
 from support.chat_server import ChatServer, Reply, Say, chat_server, opened, work
 
@@ -63,7 +62,7 @@ async def test_keys_go_to_their_own_endpoint_and_no_key_is_made_up(server: ChatS
 
 def test_a_key_that_is_promised_must_be_there(server: ChatServer) -> None:
     with pytest.raises(ConfigError, match=r"models\.extractor\.apiKeySecretRef: EXTRACTOR_API_KEY is not set"):
-        open_models(work(server, apiKeySecretRef={"name": "s"}), Ledger(Budget(), 1), {})
+        open_models(work(server, apiKeySecretRef={"name": "s"}), Purse(Ledger()), {})
 
 
 REPLIES: dict[str, tuple[list[Reply], str]] = {
@@ -133,8 +132,8 @@ async def test_one_refused_request_drops_its_row_and_all_refused_end_the_run(ser
 
 
 async def test_usage_and_cost(server: ChatServer) -> None:
-    spec, ledger = work(server, price={"inputPerMillion": 2.0, "outputPerMillion": 10.0}), Ledger(Budget(), 1)
-    async with opened(spec, ledger=ledger) as models:
+    spec, ledger = work(server, price={"inputPerMillion": 2.0, "outputPerMillion": 10.0}), Ledger()
+    async with opened(spec, purse=Purse(ledger)) as models:
         await models["solver"].write(prompts.solution("Why?"))
         server.usage = None
         await models["solver"].write(prompts.solution("x" * 400))
@@ -185,27 +184,6 @@ async def test_an_answer_on_its_way_is_kept_though_its_row_is_given_up(server: C
         assert await models["solver"].write(asked, 0) == "hello"
         with pytest.raises(Dropped):
             await models["solver"].write(asked, 1)
-
-
-async def test_a_budget_is_parted_over_the_shards(server: ChatServer) -> None:
-    async with opened(work(server, shards=2), ledger=Ledger(Budget(max_tokens=400), 2)) as models:
-        for seed in range(2):
-            await models["solver"].write(prompts.solution("Why?"), seed)
-        with pytest.raises(
-            ConfigError, match=r"budget\.maxTokens: 400 is spent \(this shard's part is 1/2\): 220"
-        ) as end:
-            await models["solver"].write(prompts.solution("Why?"), 2)
-    assert (end.value.reason, len(server.asked)) == ("BudgetExceeded", 2)
-
-
-def test_a_cost_limit() -> None:
-    ledger = Ledger(Budget(max_cost_usd=0.5), 1)
-    price = Price(input_per_million=1.0)
-    ledger.enter(Completion("", 499_999, 0), price)
-    ledger.check()
-    ledger.enter(Completion("", 1, 0), price)
-    with pytest.raises(ConfigError, match=r"budget\.maxCostUSD: 0\.5 is spent: 0\.5000 USD so far"):
-        ledger.check()
 
 
 async def test_requests_a_minute(server: ChatServer) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from reasoner_api.curation import CurationJobSpec, CurationWork
 from reasoner_api.task import TASK_DIR, TASK_FILE, CurationTask, api_key_variable
-from reasoner_operator.plan import outcome, standing
+from reasoner_operator.plan import budget, outcome, standing
 from reasoner_operator.plan.compute import container_resources, resolve
 from reasoner_operator.plan.job import Work
 from reasoner_operator.plan.pod import Container, credentials
@@ -25,12 +25,15 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         return outcome.finished(seen, now)
     if seen.job is None:
         return outcome.start(seen, work(seen, spec, settings), now)
-    found = standing.observe(seen, spec.shards)
+    if budget.is_changed(seen, spec.budget):
+        return outcome.replaced(seen, "BudgetChanged", "the run goes on with the new budget", now)
+    found = budget.observed(seen, standing.observe(seen, spec.shards))
+    look_again = outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds)
     return Plan(
         status=_status(seen, found, now),
         patch=outcome.adjustments(seen, spec.suspend, spec.scheduling, spec.parallelism or spec.shards),
         notes=notes(seen, found.state),
-        requeue_after=outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds),
+        requeue_after=None if budget.is_spent(found) else look_again,
     )
 
 
@@ -51,6 +54,7 @@ def work(seen: Seen, spec: CurationJobSpec, settings: Settings) -> Work:
             name=seen.name,
             output=f"{spec.storage.uri.rstrip('/')}/{seen.kind.plural}/{seen.namespace}/{seen.name}",
             work=part,
+            budget=spec.budget,
         ),
         container=container,
         compute=compute,
@@ -79,8 +83,12 @@ def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any
         if report.stages:
             status["stages"] = [stage.wire() for stage in report.stages]
         if report.usage is not None:
-            status["usage"] = report.usage.wire()
+            status["usage"] = budget.projected(report.usage, report.progress).wire()
         names = {"dataset": "dataset", "verifier_data": "verifierData", "report": "report"}
         if published := {names[key]: item.wire() for key, item in report.artifacts.items() if key in names}:
             status["artifacts"] = published
-    return {**status, **outcome.common_status(seen, found, now)}
+    status |= outcome.common_status(seen, found, now)
+    if budget.is_spent(found):
+        # It has not ended: a raised budget lets it go on.
+        del status["completionTime"]
+    return status

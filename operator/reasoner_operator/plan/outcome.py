@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from textwrap import shorten
 from typing import Any
@@ -118,6 +119,15 @@ def start(seen: Seen, work: Work, now: datetime) -> Plan:
     ]
     status = {**_kept(seen, state, now), "job": job["metadata"]["name"], "taskDigest": work.digest}
     return Plan(status=status, apply=applied, delete=tuple(orphans), notes=notes(seen, state))
+
+
+def replaced(seen: Seen, reason: str, message: str, now: datetime) -> Plan:
+    """The Job goes; another one is made once it is gone."""
+    assert seen.job is not None
+    state = State("Pending", reason, message)
+    job = Target("batch/v1", "Job", seen.job["metadata"]["name"])
+    status = _kept(replace(seen, job=None), state, now)
+    return Plan(status=status, delete=(job,), notes=notes(seen, state), requeue_after=SETTLE_SECONDS)
 
 
 def adjustments(seen: Seen, suspend: bool, scheduling: Scheduling, parallelism: int | None = None) -> tuple[Patch, ...]:

@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from reasoner_api.digest import digest_of
 from reasoner_api.task import (
     EXIT_BAD_CONFIG,
     EXIT_PAUSED,
@@ -89,7 +88,7 @@ class Run(Generic[T]):
     @cached_property
     def digest(self) -> str:
         """Digest of the task: what its artifacts carry as the spec's digest."""
-        return digest_of(self.task.wire())
+        return self.task.digest
 
     @cached_property
     def store(self) -> Store:
@@ -102,6 +101,15 @@ class Run(Generic[T]):
         """Be told of SIGTERM by a call (in a signal handler: set a flag, no more) in place of Terminated being raised.
         A body that then stops early raises Terminated itself."""
         self._hooks.append(hook)
+
+    @contextlib.contextmanager
+    def told_of_sigterm(self, hook: Callable[[], None]) -> Iterator[None]:
+        """The same for a while."""
+        self._hooks.append(hook)
+        try:
+            yield
+        finally:
+            self._hooks.remove(hook)
 
     def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
         if not self._hooks:

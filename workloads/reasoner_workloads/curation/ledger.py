@@ -1,14 +1,13 @@
-"""What the models were asked and what it cost: paid for or found kept, by pod and life. Used by `llm`, `pod` and
-`publish`."""
+"""What the models were asked and what it cost: paid for or found kept, by pod and life. Used by `models.purse`, `llm`,
+`pod` and `publish`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from reasoner_api.curation import Budget, Price
+from reasoner_api.curation import Price
 from reasoner_api.status import Requests, Usage
-from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.claims import Claim
 from reasoner_workloads.curation.models.segments import Completion
@@ -39,8 +38,6 @@ def usages(store: Store, pod: int | None = None) -> list[Usage]:
 class Ledger:
     """One pod's usage in one life, on top of its earlier lives'."""
 
-    budget: Budget
-    shards: int
     earlier: Usage = field(default_factory=Usage)
     own: Usage = field(default_factory=Usage)
 
@@ -60,19 +57,6 @@ class Ledger:
     def save(self, store: Store, who: Claim) -> None:
         """Note this life's usage."""
         store.put(f"{ROOT}{who.pod:05d}-{who.life}.json", self.own.model_dump_json(by_alias=True).encode())
-
-    def check(self) -> None:
-        """Raise ConfigError (BudgetExceeded) once the shard's part is spent; requests in flight are still paid."""
-        usage = self.usage
-        tokens = usage.prompt_tokens + usage.completion_tokens
-        if self.budget.max_tokens is not None and tokens >= self.budget.max_tokens / self.shards:
-            raise self._exceeded(f"{tokens} tokens", f"budget.maxTokens: {self.budget.max_tokens}")
-        if self.budget.max_cost_usd is not None and usage.cost_usd >= self.budget.max_cost_usd / self.shards:
-            raise self._exceeded(f"{usage.cost_usd:.4f} USD", f"budget.maxCostUSD: {self.budget.max_cost_usd:g}")
-
-    def _exceeded(self, spent: str, limit: str) -> ConfigError:
-        part = f" (this shard's part is 1/{self.shards})" if self.shards > 1 else ""
-        return ConfigError(f"{limit} is spent{part}: {spent} so far", reason="BudgetExceeded")
 
 
 def cost_of(prompt_tokens: int, completion_tokens: int, price: Price) -> float:

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from reasoner_api.curation import CurationWork, ModelEndpoint
 from reasoner_api.task import api_key_variable
 from reasoner_workloads.common.run import ConfigError
-from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.models import wire
 from reasoner_workloads.curation.models.endpoint import Asked, Endpoint
+from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.responses import Cell
 from reasoner_workloads.curation.models.segments import Completion
 from reasoner_workloads.curation.prompts import Messages, Reply
@@ -35,11 +35,10 @@ _STRAY_BACKSLASH = re.compile(r'\\(?:(["\\/bfnrtu])|)')
 class Model:
     """One role's model."""
 
-    def __init__(self, role: str, spec: ModelEndpoint, endpoint: Endpoint, ledger: Ledger) -> None:
+    def __init__(self, role: str, spec: ModelEndpoint, endpoint: Endpoint) -> None:
         self.role = role
         self.spec = spec
         self.endpoint = endpoint
-        self.ledger = ledger
         default = 1.0 if role == "solver" else 0.0
         self.temperature = default if spec.temperature is None else spec.temperature
         self._cell: Cell | None = None
@@ -86,24 +85,19 @@ class Model:
         asked = Asked(
             key=wire.digest(self.spec.base_url, body),
             body=body,
-            prompt_tokens=sum(wire.tokens_of(message["content"]) for message in messages),
+            bill=Bill(self.role, sum(wire.tokens_of(message["content"]) for message in messages), self.spec.price),
         )
         try:
-            completion, kept = await self.endpoint.flights.run(self._cell.answer(asked.key, lambda: self._pay(asked)))
+            answering = self._cell.answer(asked.key, lambda: self.endpoint.complete(asked))
+            completion, kept = await self.endpoint.flights.run(answering)
         except wire.Refused as refusal:
             raise Dropped("refused", f"{self.role}: {refusal}"[:300]) from refusal
         if kept:
-            self.ledger.reuse(completion, self.spec.price)
-        return completion
-
-    async def _pay(self, asked: Asked) -> Completion:
-        self.ledger.check()
-        completion = await self.endpoint.complete(asked)
-        self.ledger.enter(completion, self.spec.price)
+            self.endpoint.purse.ledger.reuse(completion, self.spec.price)
         return completion
 
 
-def open_models(work: CurationWork, ledger: Ledger, env: Mapping[str, str]) -> dict[str, Model]:
+def open_models(work: CurationWork, purse: Purse, env: Mapping[str, str]) -> dict[str, Model]:
     """The model of each role; a role without an endpoint of its own uses the extractor's, key and limits included."""
     endpoints: dict[str, Endpoint] = {}
     models: dict[str, Model] = {}
@@ -115,8 +109,8 @@ def open_models(work: CurationWork, ledger: Ledger, env: Mapping[str, str]) -> d
             key = env.get(api_key_variable(holder))
             if spec.api_key_secret_ref is not None and not key:
                 raise ConfigError(f"models.{holder}.apiKeySecretRef: {api_key_variable(holder)} is not set")
-            endpoints[holder] = Endpoint(holder, spec, key, work.shards)
-        models[role] = Model(role, spec, endpoints[holder], ledger)
+            endpoints[holder] = Endpoint(holder, spec, key, work.shards, purse)
+        models[role] = Model(role, spec, endpoints[holder])
     return models
 
 

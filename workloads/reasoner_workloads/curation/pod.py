@@ -10,7 +10,7 @@ import time
 from reasoner_api.curation import CurationWork
 from reasoner_api.task import CurationTask
 from reasoner_workloads.common.progress import Reporter
-from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.common.run import ConfigError, Terminated
 from reasoner_workloads.common.store import Store, open_store
 from reasoner_workloads.curation import buckets, split, stretch
 from reasoner_workloads.curation.claims import Claims
@@ -19,6 +19,7 @@ from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.ledger import Ledger, total, usages
 from reasoner_workloads.curation.llm import Model, close_models, open_models
+from reasoner_workloads.curation.models.purse import open_purse
 from reasoner_workloads.curation.models.responses import Responses
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.stages import Crew, curate
@@ -63,18 +64,39 @@ class Pod:
         self.claims = claims
         self.reporter = reporter
         self._save_at = 0.0
+        self._stopped = False
+        self._work: asyncio.Task[None] | None = None
         earlier = total(usages(store, claims.own.pod))
-        self.ledger = Ledger(task.work.budget, task.work.shards, earlier)
+        self.ledger = Ledger(earlier)
+        self.purse = open_purse(task.budget, self.ledger, store, claims.own.pod, task.work.shards)
 
     async def run(self, parts: list[Part]) -> None:
-        """Until no bucket is left. As many rows are under way as keep the fetches and the models busy, but no more than
-        this pod's even part: the others shall have some."""
+        """Until no bucket is left. Raises Terminated where the pod was told to stop: what was asked by then is kept."""
+        self._work = asyncio.current_task()
+        if self._stopped:
+            raise Terminated
+        try:
+            await self._run(parts)
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            raise Terminated from None
+
+    def stop(self) -> None:
+        """Begin nothing more. Called in a signal handler."""
+        self._stopped = True
+        if self._work is not None:
+            self._work.get_loop().call_soon_threadsafe(self._work.cancel)
+
+    async def _run(self, parts: list[Part]) -> None:
+        """As many rows are under way as keep the fetches and the models busy, but no more than this pod's even part:
+        the others shall have some."""
         own, at = self.claims.own, self.work.storage
         shared = open_store(at.uri, endpoint=at.endpoint, region=at.region)
         async with Responses(shared, f"{own.pod:05d}-{own.life}", self._save_usage) as responses:
             self.feed = Feed(Desk(self.store, self.claims, responses, self.ledger), parts, self.work.shards)
             self._recall()
-            models = open_models(self.work, self.ledger, os.environ)
+            models = open_models(self.work, self.purse, os.environ)
             busy = self.work.recrawl.concurrency + sum(model.spec.concurrency for model in models.values())
             busy = max(1, min(busy, -(-self.feed.rows // self.work.shards)))
             try:

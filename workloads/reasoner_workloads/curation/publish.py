@@ -112,7 +112,7 @@ def _publish(task: CurationTask, store: Store, folder: Path, name: str, rows: in
 def content_of(work: CurationWork) -> dict[str, Any]:
     """What of the work decides the dataset. By how many pods, within which limits and to where does not: the same
     content has the same digest."""
-    found = work.model_dump(mode="json", by_alias=True, exclude={"shards", "budget", "storage", "models"})
+    found = work.model_dump(mode="json", by_alias=True, exclude={"shards", "storage", "models"})
     endpoints = {role: getattr(work.models, role) or work.models.extractor for role in ROLES}
     models = {role: one.model_dump(mode="json", by_alias=True, include=_ENDPOINT) for role, one in endpoints.items()}
     return {**found, "models": models}

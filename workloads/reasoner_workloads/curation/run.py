@@ -41,7 +41,9 @@ def _curate(run: Run[CurationTask]) -> None:
             run.reporter.update(message="reading the source")
             parts = split_source(run.task.work, run.store, claims)
             run.reporter.update(message="")
-            asyncio.run(Pod(run.task, run.store, claims, run.reporter).run(parts))
+            pod = Pod(run.task, run.store, claims, run.reporter)
+            with run.told_of_sigterm(pod.stop):
+                asyncio.run(pod.run(parts))
             if claims.take(["publish"]):
                 run.reporter.update(message="publishing")
                 report = publish_all(run.task, run.store)

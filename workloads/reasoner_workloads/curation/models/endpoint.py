@@ -24,6 +24,7 @@ from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.models import gate, rates, wire
 from reasoner_workloads.curation.models.dialect import Dialect
 from reasoner_workloads.curation.models.flights import Flights
+from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.segments import Completion
 from reasoner_workloads.curation.models.wire import Empty, Misconfigured, Passing, Refused
 
@@ -45,8 +46,7 @@ class Asked:
     key: str
     """What it is known by (`wire.digest`)."""
     body: dict[str, Any]
-    prompt_tokens: int
-    """Tokens that it will take, more or less."""
+    bill: Bill
 
 
 class TimedOut(Passing):
@@ -56,9 +56,10 @@ class TimedOut(Passing):
 class Endpoint:
     """One endpoint. Close it."""
 
-    def __init__(self, role: str, spec: ModelEndpoint, key: str | None, shards: int) -> None:
+    def __init__(self, role: str, spec: ModelEndpoint, key: str | None, shards: int, purse: Purse) -> None:
         """`role` is the one whose spec it is."""
         self.role = role
+        self.purse = purse
         self.spec = spec
         self.flights = Flights()
         self.gate = gate.Gate(spec.concurrency)
@@ -127,13 +128,12 @@ class Endpoint:
         if self._tokens is not None:
             # What answers have taken beyond their prompts is paid by the next request: none of them waits for it.
             owed, self._owed = self._owed, 0
-            await self._tokens.acquire(asked.prompt_tokens + owed)
+            await self._tokens.acquire(asked.bill.prompt_tokens + owed)
         async with self.gate:
-            await self.rates.acquire(asked.prompt_tokens + spoken.get("max_tokens", 0))
+            await self.rates.acquire(asked.bill.prompt_tokens + self.spec.max_tokens)
             began = time.monotonic()
             try:
-                with self.flights.sent():
-                    completion = await self._send(asked.key, spoken)
+                completion = await self.purse.pay(asked.bill, lambda: self._send(asked, spoken))
             except Passing as failure:
                 if failure.pressed or isinstance(failure, TimedOut):
                     self.gate.lower(gate.PRESSED, began)
@@ -144,13 +144,16 @@ class Endpoint:
             self.gate.lower(gate.SLOW, began)
         else:
             self.gate.eased()
-        if not completion.prompt_tokens:
-            completion = completion._replace(prompt_tokens=asked.prompt_tokens)
-        self._owed += max(0, completion.prompt_tokens + completion.completion_tokens - asked.prompt_tokens)
+        self._owed += max(0, completion.prompt_tokens + completion.completion_tokens - asked.bill.prompt_tokens)
         return completion
 
-    async def _send(self, key: str, body: dict[str, Any]) -> Completion:
-        data = json.dumps(body, ensure_ascii=False).encode()
+    async def _send(self, asked: Asked, spoken: dict[str, Any]) -> Completion:
+        with self.flights.sent():
+            completion = await self._post(asked.key, json.dumps(spoken, ensure_ascii=False).encode())
+        # Not every server counts.
+        return completion if completion.prompt_tokens else completion._replace(prompt_tokens=asked.bill.prompt_tokens)
+
+    async def _post(self, key: str, data: bytes) -> Completion:
         headers = self._headers.copy()
         headers["Idempotency-Key"] = key
         try:

@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: Seconds that answers on their way are waited for at the end: a pod that is told to go has two minutes.
+LANDING_SECONDS = 90.0
+
 
 class Flights:
     """The requests of a pod."""
@@ -45,8 +48,10 @@ class Flights:
         self.landing = True
         for task in self._all - self._sent:
             task.cancel()
-        while self._all:
-            await asyncio.wait(self._all)
+        if self._all:
+            _, late = await asyncio.wait(self._all, timeout=LANDING_SECONDS)
+            for task in late:
+                task.cancel()
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._all.discard(task)

@@ -1,0 +1,69 @@
+"""A CurationJob's budget: spent, changed, and what the end will cost. Called by `curation`; pure.
+
+A pod that finds the budget spent ends the Job: nothing is left that any of its pods could do. That is no failure but a
+stop, until somebody raises the budget; the Job is then made again with the new one, and finds what was answered."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from reasoner_api.curation import Budget
+from reasoner_api.status import Progress, Usage
+from reasoner_api.task import TASK_FILE
+from reasoner_operator.plan.standing import Outcome, condition, is_ended
+from reasoner_operator.seen import Seen
+from reasoner_operator.status import State
+
+REASON = "BudgetExceeded"
+
+
+def observed(seen: Seen, found: Outcome) -> Outcome:
+    """How the run stands, a spent budget taken for the stop that it is."""
+    if condition(seen.job, "Failed") is None:
+        return found
+    state = found.state if found.state.reason == REASON else None if found.report is not None else _noted(seen)
+    if state is None:
+        return found
+    return replace(found, state=State("Suspended", REASON, state.message, stalled=True))
+
+
+def is_spent(found: Outcome) -> bool:
+    """Whether the run has stopped for want of money."""
+    return found.state.stalled and found.state.reason == REASON
+
+
+def is_changed(seen: Seen, budget: Budget) -> bool:
+    """Whether the pods work by another budget than the spec's. Of a run that has ended in another way it does not
+    matter any more."""
+    told = _told(seen)
+    if told is None or told == budget:
+        return False
+    return not is_ended(seen.job) or _noted(seen) is not None
+
+
+def projected(usage: Usage, progress: Progress) -> Usage:
+    """A usage with the cost at the end: what is left costs as much a row as what is done, and none of it is there
+    already."""
+    if not 0 < progress.percent < 100:
+        return usage
+    worth = usage.cost_usd + (usage.reused.cost_usd if usage.reused is not None else 0.0)
+    left = worth * (100 - progress.percent) / progress.percent
+    return usage.model_copy(update={"projected_cost_usd": round(usage.cost_usd + left, 4)})
+
+
+def _told(seen: Seen) -> Budget | None:
+    """What the Job's pods were told; None where that cannot be seen."""
+    name = (seen.job or {"metadata": {}})["metadata"].get("name")
+    for item in seen.config_maps:
+        if item["metadata"]["name"] == name:
+            return Budget.model_validate(json.loads(item["data"][TASK_FILE]).get("budget", {}))
+    return None
+
+
+def _noted(seen: Seen) -> State | None:
+    """The stop that the status tells of."""
+    for item in seen.obj.get("status", {}).get("conditions", []):
+        if item["type"] == "Stalled" and item["status"] == "True" and item["reason"] == REASON:
+            return State("Suspended", REASON, item["message"], stalled=True)
+    return None
