@@ -32,7 +32,6 @@ from typing import Any
 
 from aiohttp import web
 
-from reasoner_api.digest import digest_of
 from reasoner_api.report import RunReport
 from reasoner_api.task import CurationTask
 from reasoner_workloads.common.store import FileStore
@@ -278,7 +277,7 @@ def wait_for(pod: subprocess.Popen[bytes]) -> tuple[float, float]:
 def again(folder: Path) -> tuple[float, float]:
     """CPU seconds of splitting and of publishing a finished job, each done once more by itself."""
     work = CurationTask.model_validate_json((folder / "task.json").read_text())
-    store = FileStore(folder / "store" / digest_of(work.wire()).removeprefix("sha256:"))
+    store = FileStore(folder / "store" / work.digest.removeprefix("sha256:"))
     with tempfile.TemporaryDirectory() as other:
         began = time.process_time()
         split_source(work.work, FileStore(Path(other)), Claims(FileStore(Path(other)), 0))
