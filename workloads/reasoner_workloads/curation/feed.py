@@ -87,7 +87,7 @@ class Feed:
         worked, dropped, more = await asyncio.to_thread(opened.read)
         for record in dropped:
             self.funnel.add(record)
-        opened.took(worked, more)
+        opened.took(worked, dropped, more)
         self._ready.extend((opened, place, row) for place, row in worked)
         if not more:
             self._reading = None

@@ -53,9 +53,11 @@ class Opened:
         worked = [(place, one) for place, one in numbered if isinstance(one, Row)]
         return worked, [one for _, one in dropped], len(some) == BATCH
 
-    def took(self, worked: list[tuple[int, Row]], more: bool) -> None:
+    def took(self, worked: list[tuple[int, Row]], dropped: list[Record], more: bool) -> None:
         """Note what `read` gave."""
         self.given += len(worked)
+        for record in dropped:
+            self.funnel.add(record)
         self.ended = not more
 
     def add(self, place: int, record: Record) -> None:
