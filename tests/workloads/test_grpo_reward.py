@@ -214,7 +214,7 @@ async def test_without_a_verdict_there_is_no_reward() -> None:
 
 async def test_trl_is_given_rewards_figures_and_everything_is_kept(tmp_path: Path) -> None:
     asked, metrics = Asked(True, False, None), {}
-    record = Record(open_store(tmp_path.as_uri()), "completions", rank=0)
+    record = Record(open_store(tmp_path.as_uri()), 0, most=4, version=lambda step: step, question_ids={"2 + 3?": "q1"})
     function = TrainingReward(RewardFunction(Reward(), TOKENS, asked), record)
     texts = [r"so \boxed{50}", r"so \boxed{6}", r"so \boxed{hm}", "so it is"]
     rewards = await function(
@@ -239,11 +239,16 @@ async def test_trl_is_given_rewards_figures_and_everything_is_kept(tmp_path: Pat
     }
     kept = pyarrow.parquet.read_table(tmp_path / "completions" / "train-step-00000007-rank-0000.parquet").to_pylist()
     assert kept[3] == {
+        "step": 7,
+        "policy_version": 7,
+        "question_id": "q1",
         "question": "2 + 3?",
         "ground_truth": "5",
         "response": "so it is",
+        "tokens": 8,
         "answer": None,
         "verdict": False,
         "reward": -0.5,
+        "terms": [("no_answer", -0.5)],
     }
     assert [row["reward"] for row in kept] == rewards

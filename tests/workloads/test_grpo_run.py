@@ -76,7 +76,8 @@ def test_measured_trained_published_and_resumed_without_measuring_again(seeds: P
     ]
     rows = pyarrow.parquet.read_table(model.parent / "completions" / kept[-1]).to_pylist()
     assert len(rows) == 8
-    assert rows[0].keys() == {"question", "ground_truth", "response", "answer", "verdict", "reward"}
+    assert [(row["step"], row["policy_version"]) for row in rows] == [(3, 3)] * 8
+    assert all(row["question_id"].startswith("tiny-") for row in rows)
 
     # The model lost, the last checkpoint there: nothing is left to train, the first measurement stands.
     baseline = model.parent / "evaluation" / "step-00000000.json"

@@ -23,21 +23,25 @@ class Questions:
     """Held out: for measurement alone."""
     too_long: int
     """Training questions left out because their prompt is too long."""
+    ids: dict[str, str]
+    """The dataset's own ids by question; empty where it has none."""
 
 
 def read(
     dataset: Fetched, settings: GRPOSettings, evaluation: GRPOEvaluation, count_tokens: Callable[[str], int]
 ) -> Questions:
     """The dataset's train and test questions. Raises ConfigError where none can be learnt from."""
-    train = _rows(parquet(dataset, "train.parquet", COLUMNS), "train", settings)
+    train_file, test_file = (parquet(dataset, f"{split}.parquet", COLUMNS) for split in ("train", "test"))
+    train = _rows(train_file, "train", settings)
     fitting = [row for row in train if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
     if not fitting:
         raise ConfigError(f"dataset: none of its {len(train)} training questions fits grpo.maxPromptTokens")
-    test = _rows(parquet(dataset, "test.parquet", COLUMNS), "test", settings)
+    test = _rows(test_file, "test", settings)
     test = [row for row in test if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
     if evaluation.min_gain is not None and not test:
         raise ConfigError("evaluation.minGain: the dataset's test.parquet holds no question to measure a gain on")
-    return Questions(fitting, test[: evaluation.prompts], len(train) - len(fitting))
+    ids = _ids(test_file) | _ids(train_file)
+    return Questions(fitting, test[: evaluation.prompts], len(train) - len(fitting), ids)
 
 
 def prompt_of(question: str, settings: GRPOSettings) -> str:
@@ -50,3 +54,12 @@ def _rows(path: Path, split: str, settings: GRPOSettings) -> list[dict[str, str]
 
     table = pyarrow.parquet.read_table(path, columns=list(COLUMNS))
     return [{**row, "prompt": prompt_of(row["question"], settings), "split": split} for row in table.to_pylist()]
+
+
+def _ids(path: Path) -> dict[str, str]:
+    import pyarrow.parquet
+
+    if "id" not in pyarrow.parquet.read_schema(path).names:
+        return {}
+    rows = pyarrow.parquet.read_table(path, columns=["question", "id"]).to_pylist()
+    return {row["question"]: str(row["id"]) for row in rows}

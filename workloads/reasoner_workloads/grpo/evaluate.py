@@ -35,8 +35,7 @@ class Evaluation:
     def held_out(self) -> dict[str, float]:
         """Figures on the held-out questions."""
         settings = self.this.task.work.evaluation
-        name = f"test-step-{self.examiner.trainer.state.global_step:08d}"
-        return self.examiner(self.test, Sampling(settings.samples, settings.temperature), name)
+        return self.examiner(self.test, Sampling(settings.samples, settings.temperature), "test")
 
     def benchmarks(self, questions: Sequence[benchmark.Questions]) -> dict[str, float]:
         """Accuracy on each, by the names of the report. One that an earlier pod has done is not done again."""

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
+from reasoner_workloads.grpo.record import Record
 from reasoner_workloads.grpo.reward import Response, Score
 from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.trainer import PolicyTrainer
-from reasoner_workloads.grpo.training_reward import Record, figures, mean_reward
+from reasoner_workloads.grpo.training_reward import figures, mean_reward
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Examiner:
     function: RewardFunction
     record: Record
 
-    def __call__(self, questions: Sequence[dict[str, str]], sampling: Sampling, name: str) -> dict[str, float]:
-        """Figures over all responses; each process keeps its own under `name`. Rows have prompt, question, answer."""
+    def __call__(self, questions: Sequence[dict[str, str]], sampling: Sampling, what: str) -> dict[str, float]:
+        """Figures over all responses; each process keeps its own as `what`. Rows have prompt, question, answer."""
         responses: list[Response] = []
         scoring: list[Future[list[Score]]] = []
         with self._sampling(sampling):
@@ -50,7 +51,7 @@ class Examiner:
         scores, away = _scores(scoring)
         self.trainer.agree(away)
         if responses:
-            self.record.keep(responses, scores, name)
+            self.record.keep(responses, scores, what, self.trainer.state.global_step)
         everyone = [score for of_one in self.trainer.world.gather(scores) for score in of_one]
         return {"reward": mean_reward(everyone) or 0.0, **figures(everyone)}
 

@@ -21,6 +21,7 @@ from reasoner_workloads.grpo.examine import Examiner
 from reasoner_workloads.grpo.guard import Guard
 from reasoner_workloads.grpo.judges import open_judge
 from reasoner_workloads.grpo.measure import Measurements, MeasuringWatch
+from reasoner_workloads.grpo.record import Record
 from reasoner_workloads.grpo.report import Findings, make_report
 from reasoner_workloads.grpo.rollout.hold import await_server
 from reasoner_workloads.grpo.rollout.policy import Policy
@@ -29,7 +30,7 @@ from reasoner_workloads.grpo.settings import arguments, resumable_every
 from reasoner_workloads.grpo.terms import load
 from reasoner_workloads.grpo.tokens import tokens_of
 from reasoner_workloads.grpo.trainer import PolicyTrainer
-from reasoner_workloads.grpo.training_reward import Record, TrainingReward
+from reasoner_workloads.grpo.training_reward import TrainingReward
 from reasoner_workloads.training import launch, model
 from reasoner_workloads.training.attempts import Attempts
 from reasoner_workloads.training.callbacks import listen, train
@@ -90,7 +91,9 @@ class _Training:
         patience = Patience(tell=partial(this.reporter.warn, "VerifierAway"), stopping=lambda: stop.asked)
         judge = open_judge(this.task.verifier, work.reward, patience)
         function = RewardFunction(work.reward, tokens, judge, load(work.reward))
-        record = Record(this.store, "completions", self.world.rank)
+        record = Record(
+            this.store, self.world.rank, work.rollout.kept_completions, self.policy.at, question_ids=questions.ids
+        )
         let_go = await_server(this, self.world.main, self.checkpoints.finish)
         trainer = PolicyTrainer(
             TrainingReward(function, record),
@@ -109,7 +112,7 @@ class _Training:
         )  # fmt: skip
         evaluation = Evaluation(this, Examiner(trainer, function, record), patience, questions.test)
         trainer.measure, trainer.give_up = evaluation.held_out, Away(trainer, watch, work.reward)
-        self._train(trainer, watch)
+        self._train(trainer, watch, record)
         scores = evaluation.benchmarks(benchmarks)
         made = self.folder / "model"
         model.save(trainer, made)
@@ -131,9 +134,13 @@ class _Training:
         self._leave(trainer, function)
         let_go()
 
-    def _train(self, trainer: PolicyTrainer, watch: MeasuringWatch) -> None:
+    def _train(self, trainer: PolicyTrainer, watch: MeasuringWatch, record: Record) -> None:
         trainer.add_callback(Guard(self.work.guards, self.this.reporter, watch.stop, self.world.main))
-        train(trainer, watch, self.checkpoints.restore(Path(str(trainer.args.output_dir))))
+        step = self.checkpoints.restore(Path(str(trainer.args.output_dir)))
+        if self.world.main:
+            record.forget_from(step or 0)
+        self.world.barrier()
+        train(trainer, watch, step)
         if watch.measurements is not None and trainer.args.max_steps not in watch.measured:
             # The last step was done by a pod that ended before it could measure.
             trainer.evaluate()

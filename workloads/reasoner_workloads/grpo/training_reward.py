@@ -4,35 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
-from reasoner_workloads.common.store import Store
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
+from reasoner_workloads.grpo.record import TRAIN, Record
 from reasoner_workloads.grpo.reward import CORRECT, LENGTH, NO_ANSWER, Response, Score
 from reasoner_workloads.grpo.scoring import RewardFunction
-
-
-@dataclass(frozen=True)
-class Record:
-    """Where every scored response is kept, as Parquet."""
-
-    store: Store
-    prefix: str
-    rank: int
-
-    def keep(self, responses: Sequence[Response], scores: Sequence[Score], name: str) -> None:
-        """Write one call's rows; those made again after a restart take the old ones' place."""
-        import pyarrow
-        import pyarrow.parquet
-
-        rows = [_row(*pair) for pair in zip(responses, scores, strict=True)]
-        buffer = io.BytesIO()
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
-        self.store.put(f"{self.prefix}/{name}-rank-{self.rank:04d}.parquet", buffer.getvalue())
 
 
 class TrainingReward:
@@ -77,8 +56,7 @@ class TrainingReward:
             return [None] * len(responses)
         for name, value in figures(scores).items():
             more["log_metric"](name, value)
-        name = f"train-step-{more['trainer_state'].global_step:08d}"
-        await asyncio.to_thread(self.record.keep, responses, scores, name)
+        await asyncio.to_thread(self.record.keep, responses, scores, TRAIN, more["trainer_state"].global_step)
         return [score.reward for score in scores]
 
 
@@ -104,14 +82,3 @@ def mean_reward(scores: Sequence[Score]) -> float | None:
     """Of those that have one."""
     rewards = [score.reward for score in scores if score.reward is not None]
     return sum(rewards) / len(rewards) if rewards else None
-
-
-def _row(response: Response, score: Score) -> dict[str, Any]:
-    return {
-        "question": response.question,
-        "ground_truth": response.ground_truth,
-        "response": response.text,
-        "answer": score.answer,
-        "verdict": score.verdict,
-        "reward": score.reward,
-    }
