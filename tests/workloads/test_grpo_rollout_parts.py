@@ -38,13 +38,14 @@ def test_the_server_fills_its_node_with_replicas_and_sends_what_trl_needs() -> N
         "--data-parallel-size=4", "--gpu-memory-utilization=0.9", "--max-model-len=9216", "--dtype=bfloat16",
         "--seed=42", '--weight-transfer-config={"backend": "nccl"}', "--logprobs-mode=processed_logprobs",
         "--max-logprobs=-1", "--worker-extension-cls=reasoner_workloads.grpo.rollout.sums.WorkerSums",
+        "--disable-access-log-for-endpoints=/health",
         "--max-num-seqs=512",
     ]  # fmt: skip
 
 
 def test_the_trainers_rendezvous_is_not_the_servers() -> None:
     found = environment({"MASTER_ADDR": "run-0.run", "NODE_RANK": "3", "HOME": "/work"})
-    assert found == {"HOME": "/work", "VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    assert found == {"HOME": "/work", "VLLM_SERVER_DEV_MODE": "1"}
 
 
 @pytest.mark.parametrize(

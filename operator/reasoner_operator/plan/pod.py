@@ -95,6 +95,8 @@ def template(pod: Pod, compute: Compute, pull_policy: str) -> Object:
             "runAsUser": USER,
             "runAsGroup": USER,
             "fsGroup": USER,
+            # A shared cache of models is not walked through at each start.
+            "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [item.manifest(pull_policy) for item in pod.init_containers],

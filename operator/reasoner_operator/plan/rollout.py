@@ -28,11 +28,14 @@ def split(topology: Topology, rollout: Rollout) -> Topology:
 
 
 def env(rollout: Rollout) -> tuple[Object, ...]:
-    """What vLLM and TRL need to find each other: the address at which the weights are sent. That of the server comes
-    from the Job's name (`job`)."""
-    if rollout.mode == "colocate":
+    """What vLLM is told wherever it runs, and what it and TRL need to find each other: the address at which the weights
+    are sent. That of the server comes from the Job's name (`job`)."""
+    if rollout.engine != "vllm":
         return ()
-    return ({"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},)
+    quiet = {"name": "VLLM_NO_USAGE_STATS", "value": "1"}
+    if rollout.mode == "colocate":
+        return (quiet,)
+    return (quiet, {"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
 
 
 def index(topology: Topology) -> int | None:

@@ -13,18 +13,22 @@ from reasoner_operator.settings import Settings
 
 #: A word of NCCL where it fails; without it a broken network shows as a time-out alone.
 NCCL = ({"name": "NCCL_DEBUG", "value": "WARN"},)
+#: A group's pods that are moved to save a node cost the step, and all that came after the last checkpoint.
+UNMOVED = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
 #: A crash in native code shows where Python was.
 STACKS = ({"name": "PYTHONFAULTHANDLER", "value": "1"},)
 
 
 def placed(seen: Seen, compute: Compute, settings: Settings) -> Compute:
-    """`compute` with its profile, and where it says nothing of affinity, with the pods of several nodes one a machine
-    and near each other. Both are wishes: a small cluster still runs the job.
+    """`compute` with its profile, with the word that its pods are not to be moved, and where it says nothing of
+    affinity, with the pods of several nodes one a machine and near each other. These are wishes: a small cluster still
+    runs the job.
 
     Raises:
         UnknownProfile: as `resolve`.
     """
     found = resolve(compute, settings)
+    found = found.model_copy(update={"annotations": {**UNMOVED, **(found.annotations or {})}})
     if (found.nodes or 1) == 1 or found.affinity is not None:
         return found
     mates = naming.labels(seen.kind, seen.name, naming.ROLE_WORK)

@@ -39,6 +39,7 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--logprobs-mode", choices=["processed_logprobs"])
     parser.add_argument("--max-logprobs", type=int)
     parser.add_argument("--worker-extension-cls")
+    parser.add_argument("--disable-access-log-for-endpoints")
     return parser.parse_args(argv)
 
 

@@ -54,6 +54,8 @@ def command(task: GRPOTask, model: str, host: str) -> list[str]:
         "--logprobs-mode=processed_logprobs",
         "--max-logprobs=-1",
         f"--worker-extension-cls={EXTENSION}",
+        # Asked every second.
+        "--disable-access-log-for-endpoints=/health",
         *settings.args,
     ]  # fmt: skip
 
@@ -62,7 +64,7 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
     """The pod's environment as the server's."""
     kept = {name: value for name, value in env.items() if name not in _NOT_ITS}
     # The routes by which weights are updated are development routes to vLLM; the pod's port is open to the run alone.
-    return {**kept, "VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    return {**kept, "VLLM_SERVER_DEV_MODE": "1"}
 
 
 def longest(work: GRPOWork) -> int:
