@@ -55,14 +55,3 @@ def test_a_dropped_weight_update_ends_the_step_and_the_next_try_goes_on(seeds: P
     assert "resuming after step 2" in log
     code, said, log = job.server.wait(server)
     assert (code, said.state, said.complete) == (0, "Succeeded", False), log
-
-
-def test_a_server_that_ends_is_named_by_its_pod_and_costs_the_trainer_no_failure(seeds: Path, tmp_path: Path) -> None:
-    job = Job(small(seeds, tmp_path / "out"), tmp_path, STAND_IN_ENDS="3")
-    server = job.server.start()
-    code, report, log = job.trainer.run()
-    assert (code, report.reason) == (4, "PeerLost"), log
-    assert "the rollout server is gone: the vLLM server ended (exit code 9)" in report.message
-    code, said, log = job.server.wait(server)
-    assert (code, said.reason) == (1, "RolloutServerFailed"), log
-    assert "the stand-in ends as it was told to" in said.message
