@@ -45,7 +45,10 @@ VERSION = {
 
 
 def _answer(error: ApiError) -> web.Response:
-    return answer(error.status(), error.code)
+    response = answer(error.status(), error.code)
+    if seconds := error.details.get("retryAfterSeconds"):
+        response.headers["Retry-After"] = str(seconds)
+    return response
 
 
 class ApiServer:

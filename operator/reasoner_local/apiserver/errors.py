@@ -84,17 +84,28 @@ class Question(Protocol):
     def path(self) -> str: ...
 
 
+_PAGE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
+
+
 class ApiError(Exception):
     """An answer other than success. `status()` is the body that the client gets."""
 
-    def __init__(self, code: int, reason: str, message: str, details: Obj | None = None) -> None:
+    def __init__(
+        self, code: int, reason: str, message: str, details: Obj | None = None, metadata: Obj | None = None
+    ) -> None:
         super().__init__(message)
+        self.metadata = metadata or {}
         self.code, self.reason, self.message = code, reason, message
         self.details = {key: value for key, value in (details or {}).items() if value not in ("", None, [])}
 
     def status(self) -> Obj:
         """The Status object."""
-        body: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        body: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure"}
         body["message"] = self.message
         if self.reason:
             body["reason"] = self.reason
@@ -177,8 +188,23 @@ def method_not_allowed() -> ApiError:
 
 
 def expired(asked: int, oldest: int) -> ApiError:
-    """410: a watch or a continue token from before the retained history."""
+    """410: a watch from before the retained history."""
     return ApiError(410, "Expired", f"too old resource version: {asked} ({oldest})")
+
+
+def list_expired(token: str = "") -> ApiError:
+    """410: a list of a state from before the retained history; with the token by which its next page can be had as
+    things are now."""
+    if not token:
+        return ApiError(410, "Expired", "The resourceVersion for the provided list is too old.")
+    return ApiError(410, "Expired", _PAGE_EXPIRED, metadata={"continue": token})
+
+
+def not_yet(asked: int, current: int) -> ApiError:
+    """504: a revision that has not been reached."""
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    said = f"Timeout: Too large resource version: {asked}, current: {current}"
+    return ApiError(504, "Timeout", said, {"causes": [cause], "retryAfterSeconds": 1})
 
 
 def invalid(resource: Named | None, name: str, problems: list[FieldProblem]) -> ApiError:

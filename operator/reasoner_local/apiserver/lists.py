@@ -1,13 +1,11 @@
 """Which objects a list, watch or deletecollection request is about, and lists in pages."""
 
-import base64
-import binascii
-import json
-
 from aiohttp import web
 
-from .errors import ApiError, bad_request
-from .objects import Key, Obj, key_of, meta
+from .continue_token import INCONSISTENT, Place
+from .errors import list_expired
+from .list_options import ListOptions, list_options
+from .objects import Obj, key_of, meta
 from .request import Target
 from .resources import Resource
 from .selectors import Predicate, field_selector, label_selector, required_labels
@@ -29,39 +27,30 @@ def chosen(request: web.Request, target: Target, resource: Resource) -> Predicat
     return matches
 
 
-def _token(revision: int, last: Key) -> str:
-    return base64.urlsafe_b64encode(json.dumps([revision, *last]).encode()).decode()
-
-
-def _start(token: str) -> Key:
-    try:
-        _, namespace, name = json.loads(base64.urlsafe_b64decode(token))
-    except (ValueError, binascii.Error) as error:
-        raise bad_request("continue key is not valid") from error
-    return namespace, name
-
-
-def _limit(request: web.Request) -> int:
-    text = request.query.get("limit") or "0"
-    if not text.isdigit():
-        raise ApiError(400, "BadRequest", f"invalid limit {text!r}")
-    return int(text)
-
-
 def page(store: Store, request: web.Request, resource: Resource, target: Target) -> tuple[list[Obj], Obj]:
-    """The objects that the request asks for, and the list's metadata with the token of the next page."""
+    """The objects that the request asks for, and the list's metadata with the token of the next page. All pages show
+    the state that the first one showed."""
+    asked = list_options(request.query, store.revision)
     matches = chosen(request, target, resource)
-    labels = required_labels(request.query.get("labelSelector"))
-    candidates = store.labelled(resource.key, labels) if labels else store.all(resource.key)
-    objects = [obj for obj in candidates if matches(obj)]
-    list_meta: Obj = {"resourceVersion": str(store.revision)}
-    if token := request.query.get("continue"):
-        start = _start(token)
-        objects = [obj for obj in objects if key_of(obj) > start]
-    limit = _limit(request)
-    if limit and limit < len(objects):
-        list_meta["continue"] = _token(store.revision, key_of(objects[limit - 1]))
+    objects = [obj for obj in _candidates(store, request, resource, asked) if matches(obj)]
+    revision = store.revision if asked.version is None else asked.version
+    list_meta: Obj = {"resourceVersion": str(revision)}
+    if asked.start is not None:
+        last = asked.start.last
+        objects = [obj for obj in objects if key_of(obj) > last]
+    if asked.limit and asked.limit < len(objects):
+        list_meta["continue"] = Place(revision, key_of(objects[asked.limit - 1])).token()
         if not request.query.get("labelSelector") and not request.query.get("fieldSelector"):
-            list_meta["remainingItemCount"] = len(objects) - limit
-        objects = objects[:limit]
+            list_meta["remainingItemCount"] = len(objects) - asked.limit
+        objects = objects[: asked.limit]
     return objects, list_meta
+
+
+def _candidates(store: Store, request: web.Request, resource: Resource, asked: ListOptions) -> list[Obj]:
+    """Objects among which are those asked for, in order, of the state that is asked for."""
+    if asked.version is None:
+        labels = required_labels(request.query.get("labelSelector"))
+        return store.labelled(resource.key, labels) if labels else store.all(resource.key)
+    if asked.version < store.oldest(resource.key):
+        raise list_expired(Place(INCONSISTENT, asked.start.last).token() if asked.start else "")
+    return store.at(resource.key, asked.version)

@@ -6,6 +6,7 @@ are. `writes` is the only writer; `watch` and the garbage collector listen.
 
 import asyncio
 import itertools
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from .resources import ResourceKey
 # Name and value.
 Label = tuple[str, str]
 
-FIRST_REVISION = 1000
 HISTORY = 10_000
 
 
@@ -39,7 +39,9 @@ class Store:
     """All objects of all resource types, by type, namespace and name, by uid, by owner and by label."""
 
     def __init__(self) -> None:
-        self.revision = FIRST_REVISION
+        # By the clock, so that it goes up over the server's restarts too: who asks for what followed a revision of an
+        # earlier server's is told that it is gone, instead of waiting for it to come.
+        self.revision = self._first = time.time_ns() // 1000
         self._objects: defaultdict[ResourceKey, dict[Key, Obj]] = defaultdict(dict)
         self._history: defaultdict[ResourceKey, deque[Event]] = defaultdict(lambda: deque(maxlen=HISTORY))
         self._by_uid: dict[str, tuple[ResourceKey, Key]] = {}
@@ -134,12 +136,29 @@ class Store:
 
     def since(self, resource: ResourceKey, revision: int) -> Iterator[Event]:
         """Every change after a revision. Raises a 410 when that is further back than the history goes."""
+        if revision < self.oldest(resource):
+            raise expired(revision, self.oldest(resource))
+        return reversed(self._newer(resource, revision))
+
+    def oldest(self, resource: ResourceKey) -> int:
+        """The revision that the history goes back to."""
         history = self._history[resource]
-        oldest = history[0].revision - 1 if len(history) == HISTORY else FIRST_REVISION
-        if revision < oldest:
-            raise expired(revision, oldest)
-        newer = itertools.takewhile(lambda event: event.revision > revision, reversed(history))
-        return reversed(list(newer))
+        return history[0].revision - 1 if len(history) == HISTORY else self._first
+
+    def _newer(self, resource: ResourceKey, revision: int) -> list[Event]:
+        """Every change after a revision, newest first."""
+        history = self._history[resource]
+        return list(itertools.takewhile(lambda event: event.revision > revision, reversed(history)))
+
+    def at(self, resource: ResourceKey, revision: int) -> list[Obj]:
+        """Every object of a type as it was at a revision that the history goes back to, in the order of `all`."""
+        objects = dict(self._objects[resource])
+        for event in self._newer(resource, revision):
+            if event.old is None:
+                del objects[key_of(event.new)]
+            else:
+                objects[key_of(event.old)] = event.old
+        return [objects[key] for key in sorted(objects)]
 
     def watch(self, resource: ResourceKey) -> Watcher:
         """A queue that gets every change from now on, and None when the server stops."""

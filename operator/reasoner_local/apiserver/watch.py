@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from .encoding import dumps
-from .errors import ApiError, bad_request
+from .errors import ApiError, bad_request, not_yet
+from .list_options import check_watch, watch_version
 from .objects import Obj, meta
 from .request import flag
 from .resources import Resource
@@ -38,7 +39,7 @@ def _seconds(request: web.Request) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise bad_request(f"invalid timeoutSeconds {text!r}") from error
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
 
 
 class WatchStream:
@@ -47,6 +48,7 @@ class WatchStream:
     def __init__(self, store: Store, selection: Selection) -> None:
         self._store, self._selection = store, selection
         self._key = selection.resource.key
+        self._since = 0
 
     def _change(self, event: Event) -> bytes:
         """The line for a change; empty when it is none to this client.
@@ -56,6 +58,9 @@ class WatchStream:
         matches, render = self._selection.matches, self._selection.render
         was = event.old is not None and matches(event.old)
         now = matches(event.new)
+        if event.revision <= self._since:
+            # The client asked for what comes after a revision that was still to come.
+            return b""
         if event.type == "DELETED":
             return _line("DELETED", render(event.new)) if was or now else b""
         if now:
@@ -75,28 +80,28 @@ class WatchStream:
 
     def _start(self, request: web.Request) -> bytes:
         """Everything from before the watch: what there is, or what has happened since a revision."""
-        since = request.query.get("resourceVersion", "")
-        initial = flag(request, "sendInitialEvents")
-        if initial or since in ("", "0"):
+        since, initial = self._since, flag(request, "sendInitialEvents")
+        if initial and since > self._store.revision:
+            raise not_yet(since, self._store.revision)
+        if initial or (not since and "sendInitialEvents" not in request.query):
             selection = self._selection
             lines = [
                 _line("ADDED", selection.render(obj)) for obj in self._store.all(self._key) if selection.matches(obj)
             ]
-            return b"".join(lines) + (self._bookmark(initial=True) if initial else b"")
-        if not since.isdigit():
-            raise bad_request(f"invalid resource version {since!r}")
-        return b"".join(self._change(event) for event in self._store.since(self._key, int(since)))
+            marked = initial and flag(request, "allowWatchBookmarks")
+            return b"".join(lines) + (self._bookmark(initial=True) if marked else b"")
+        return b"".join(self._change(event) for event in self._store.since(self._key, since)) if since else b""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Stream until the client leaves, its time is up or the server stops."""
+        check_watch(request.query)
+        self._since = watch_version(request.query)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         seconds, marks = _seconds(request), flag(request, "allowWatchBookmarks")
         # No await between the backlog and the subscription: nothing can fall between them.
         try:
             backlog = self._start(request)
         except ApiError as error:
-            if error.code != 410:
-                raise
             await response.prepare(request)
             await response.write(_line("ERROR", error.status()))
             return response
