@@ -1,26 +1,21 @@
-"""Nothing of a pod outlives it, however it ends, nor the cluster, however that ends."""
+"""Nothing of a pod outlives it, however it ends. That nothing outlives the cluster: test_local_processes."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from reasoner_local.client import PODS, Client
+from reasoner_local.client import PODS
 from reasoner_local.node.process import marked
-from reasoner_local.state import ClusterState, StateDir
+from reasoner_local.state import ClusterState
 from support.local import World, container_state, eventually, phase, shell, world
 
 #: Leaves a child in its own session, and a grandchild whose parent is gone.
 STRAY = "setsid sleep 1000 & (setsid sleep 1001 &) ; "
-DAEMON = (sys.executable, "-m", "reasoner_local.daemon", "--no-operator", "--no-infra", "--state-dir")
 
 
 @pytest.fixture
@@ -104,46 +99,10 @@ async def test_pod_deleted_by_force_leaves_nothing(local: World) -> None:
 
 
 async def test_reaper_killed_by_force_takes_its_container_along(local: World) -> None:
-    await local.pod("p", shell("exec sleep 1003"))
+    await local.pod("p", shell(STRAY + "exec sleep 1003"))
     pod = await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
     main = int(pod["status"]["containerStatuses"][0]["containerID"].removeprefix("process://"))
     os.kill(parent_of(main), signal.SIGKILL)
     pod = await local.ended("p")
     assert container_state(pod)["terminated"]["exitCode"] == 137
-    await gone(state_of(local).mark)
-
-
-def started(folder: Path) -> subprocess.Popen[bytes]:
-    """A cluster in a process of its own, ready."""
-    process = subprocess.Popen([*DAEMON, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up and process.poll() is None:
-        told = StateDir(folder).read()
-        if told is not None and told.ready and told.pid == process.pid:
-            return process
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError(f"the cluster did not start: exit code {process.wait()}")
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
-async def test_nothing_outlives_the_cluster(tmp_path: Path, number: signal.Signals) -> None:
-    process = started(tmp_path)
-    told = StateDir(tmp_path).read()
-    assert told is not None
-    try:
-        async with Client.of(StateDir(tmp_path).kubeconfig) as client:
-            stubborn = "trap '' TERM HUP INT; " if number == signal.SIGTERM else ""
-            container = shell(STRAY + stubborn + "while true; do sleep 0.1; done")
-            meta = {"name": "p", "namespace": "default"}
-            await client.create(PODS, {"metadata": meta, "spec": {"containers": [container]}})
-
-            async def running() -> bool:
-                return phase(await client.get(PODS, "default", "p")) == "Running"
-
-            await eventually(running, 20)
-    finally:
-        process.send_signal(number)
-    code = await asyncio.to_thread(process.wait, 30)
-    await gone(told.mark)
-    assert code == (-9 if number == signal.SIGKILL else 0)
+    assert marked(state_of(local).mark) == []

@@ -7,13 +7,16 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict, dataclass
+import uuid
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from reasoner_local.node import reaper
 
 #: Environment variable that marks every process of a cluster, with the cluster's id.
 MARK = "REASONER_LOCAL_CLUSTER"
+#: The same for all that one program has started.
+RUN = "REASONER_LOCAL_RUN"
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,17 @@ class StartError(Exception):
 class Process:
     """A running program; made by `start`."""
 
-    def __init__(self, keeper: asyncio.subprocess.Process, pid: int) -> None:
+    def __init__(self, keeper: asyncio.subprocess.Process, pid: int, run: str) -> None:
         self.pid = pid
+        self._run = run
         self._keeper = keeper
         self._end = asyncio.ensure_future(self._await_end())
 
     @classmethod
     async def start(cls, launch: Launch) -> Process:
         """Start a program; raises StartError where it cannot be run."""
+        run = uuid.uuid4().hex
+        launch = replace(launch, env={**launch.env, RUN: run})
         keeper = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", reaper.__file__),
             stdin=asyncio.subprocess.PIPE,
@@ -64,15 +70,20 @@ class Process:
         if "error" in answer:
             await keeper.wait()
             raise StartError(_explain(launch.argv[0], answer))
-        return cls(keeper, answer["pid"])
+        return cls(keeper, answer["pid"], run)
 
     async def _await_end(self) -> int:
         if self._keeper.stdout is None:
             raise RuntimeError("the reaper was started without its pipes")
         line = await self._keeper.stdout.readline()
         await self._keeper.wait()
-        # A reaper that was killed took the program with it (its parent-death signal), but told nobody.
-        return int(json.loads(line)["exit"]) if line else 128 + signal.SIGKILL
+        if line:
+            return int(json.loads(line)["exit"])
+        # A reaper that was killed took the program with it (its parent-death signal), but told nobody, and what the
+        # program had started is now the system's.
+        while kill_marked(self._run, RUN):  # noqa: ASYNC110 - only the process table tells
+            await asyncio.sleep(0.005)
+        return 128 + signal.SIGKILL
 
     async def wait(self) -> int:
         """The exit code, once the program and all that it started have ended."""
@@ -124,9 +135,9 @@ def _explain(program: str, answer: dict[str, str | int]) -> str:
     return f"failed to create containerd task: failed to create shim task: unable to start container process: {why}"
 
 
-def marked(mark: str) -> list[int]:
-    """Processes of the cluster with that id, other than this one and those that have ended."""
-    wanted = f"{MARK}={mark}".encode()
+def marked(mark: str, name: str = MARK) -> list[int]:
+    """Processes of the cluster (or run) with that id, other than this one and those that have ended."""
+    wanted = f"{name}={mark}".encode()
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
@@ -140,9 +151,9 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def kill_marked(mark: str) -> list[int]:
-    """Kill what is left of a cluster; returns whom."""
-    found = marked(mark)
+def kill_marked(mark: str, name: str = MARK) -> list[int]:
+    """Kill what is left of a cluster (or run); returns whom."""
+    found = marked(mark, name)
     for pid in found:
         try:
             os.kill(pid, signal.SIGKILL)
