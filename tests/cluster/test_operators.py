@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ async def jobs(real: Real) -> dict[str, str]:
     return {job["metadata"]["ownerReferences"][0]["name"]: job["metadata"]["uid"] for job in found}
 
 
+async def has_job(real: Real, name: str) -> bool:
+    """Whether an object has its Job."""
+    return name in await jobs(real)
+
+
 async def told_of_all(real: Real, count: int) -> dict[str, str]:
     """Await that so many objects have their Job, and a status that speaks of it; returns the Jobs."""
 
@@ -61,8 +67,11 @@ async def test_an_operator_that_is_killed_again_and_again_makes_every_job_once(
         for number in range(KILLS):
             kind = list(ALONE)[number % len(ALONE)]
             await real.make(kind, ALONE[kind], f"{kind.lower()}-{number}")
-            # Sometimes before it has done anything, sometimes in the midst of it, sometimes afterwards.
-            await asyncio.sleep(0.25 * (number % 9))
+            # Before it has done anything, in the midst of it, and afterwards.
+            if number % 3 == 1:
+                await real.until(partial(has_job, real, f"{kind.lower()}-{number}"))
+            elif number % 3 == 2:
+                await told_of_all(real, number + 1)
             await operator.kill()
             for name, uid in (await jobs(real)).items():
                 made.setdefault(name, set()).add(uid)
@@ -95,7 +104,6 @@ async def test_the_replica_that_stands_by_takes_over_when_the_other_is_lost(
             found = await told_of_all(real, 2)
             assert await holder() not in ("", leader)
             assert second.process.returncode is None
-            await first.start()
     assert set(found) == {"before", "after"}
     # Who ended well let go of it.
     assert await holder() == ""

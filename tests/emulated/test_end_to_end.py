@@ -11,35 +11,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from reasoner_api.crd import KINDS
 from reasoner_local import seed
 from reasoner_local.client import CONFIGMAPS, DEPLOYMENTS, JOBS, PODS, SERVICES, Client, Obj, Resource
 from reasoner_local.cluster import LocalCluster
 from support.local import condition, eventually, true
+from support.samples import samples
 
 RESOURCES = {kind.name: Resource("reasoner.dev", "v1alpha1", kind.plural, kind.name) for kind in KINDS.values()}
 CHILDREN = (JOBS, PODS, CONFIGMAPS, SERVICES, DEPLOYMENTS)
 #: Seconds within which the three runs must end, on two busy cores.
 LIMIT = 420
-
-#: What is changed in the samples: few steps, and no gate that a verifier of few steps could not pass.
-SHORT: dict[str, dict[str, Any]] = {
-    "CurationJob": {"source": {"uri": "http://web.reasoner-local:8080/source.jsonl", "limit": 40}},
-    "VerifierTraining": {
-        "training": {"maxSteps": 4, "saveSteps": 2},
-        "evaluation": {"maxRows": 8, "minAgreement": None},
-    },
-    "GRPORun": {
-        "grpo": {"maxSteps": 2, "perDeviceTrainBatchSize": 16},
-        "checkpoint": {"everySteps": 1},
-        "evaluation": {"prompts": 4, "samples": 1},
-    },
-}
 
 
 @dataclass
@@ -115,19 +100,6 @@ async def _world(folder: Path) -> AsyncIterator[World]:
         assert await process.wait() == 0
         with Operator(cluster.state.operator_kubeconfig, folder / "operator.log").running() as operator:
             yield World(cluster, client, operator)
-
-
-def samples(root: Path) -> list[Obj]:
-    """The samples with the changes of `SHORT`; a change to None takes a field away."""
-    found = []
-    for path in sorted((root / "crds" / "samples").glob("*.yaml")):
-        manifest = yaml.safe_load(path.read_text())
-        manifest["metadata"]["namespace"] = "default"
-        for field, change in SHORT[manifest["kind"]].items():
-            merged = {**manifest["spec"].get(field, {}), **change}
-            manifest["spec"][field] = {key: value for key, value in merged.items() if value is not None}
-        found.append(manifest)
-    return found
 
 
 @pytest.mark.timeout(600)

@@ -15,7 +15,7 @@ import signal
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +44,7 @@ from reasoner_local.network import Subnet
 from reasoner_local.node.agent import Node
 from reasoner_local.node.context import NodeFacts, Tools
 from reasoner_local.node.process import can_set_apart, kill_marked
-from reasoner_local.supervisor import Supervised
+from reasoner_local.supervisor import Child, Supervised
 from reasoner_operator.cluster import Access, Cluster
 from reasoner_operator.transport import APPLY, JSON, Request
 
@@ -53,6 +53,8 @@ ACCOUNT = ("kube-system", "reasoner-node")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 #: Seconds between two signs of life; controllers count a node lost after forty.
 BEAT = 10.0
+#: Seconds that pods are left when the node ends.
+LAST_GRACE = 5.0
 #: Kinds that the API server is not told of.
 OURS = (SLICES, ENDPOINTS)
 
@@ -117,46 +119,63 @@ async def _log_in(kubeconfig: Path) -> Login:
     return Login(connection.server, answer["status"]["token"], authority)
 
 
-async def run(kubeconfig: Path, folder: Path, ready: asyncio.Event, stop: asyncio.Event) -> None:
-    """The node, until it is told to stop."""
-    async with AsyncExitStack() as stack:
-        login = await _log_in(kubeconfig)
-        client = await stack.enter_async_context(OwnEndpoints(login))
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        subnet = Subnet()
-        stack.callback(subnet.close)
-        facts = NodeFacts(NAME, uuid.uuid4().hex, folder, urlsplit(login.url).port or 443, subnet)
-        facts.logs.mkdir(parents=True, exist_ok=True)
-        stack.callback(kill_marked, facts.mark)
-        if await can_set_apart(folder, facts.base_env()):
-            facts = replace(facts, own_hosts=True)
-        hub = Hub(client)
-        hosts = Hosts(hub, facts.hosts_file)
-        node = Node(facts, Tools(hub, hosts, Recorder(client, "kubelet"), http))
-        controllers: list[Controller] = [ServiceController(hub, subnet), Proxy(hub), hosts]
-        async with asyncio.TaskGroup() as group:
+class StandIn:
+    """The node and the embedded cluster's object store, teacher and web server."""
+
+    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+        self._kubeconfig = kubeconfig
+        self._folder = folder
+        self._servers: list[Child] = []
+
+    def environment(self) -> dict[str, str]:
+        """Variables that lead S3 clients on this machine to the object store."""
+        (address,) = (server.address for server in self._servers if server.name == "object-store")
+        region = dict.fromkeys(("AWS_REGION", "AWS_DEFAULT_REGION"), infrastructure.REGION)
+        return {"AWS_ENDPOINT_URL": address, **region, **infrastructure.CREDENTIALS}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[StandIn]:
+        """The node at work until the block ends."""
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(OwnEndpoints(await _log_in(self._kubeconfig)))
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            facts = await self._facts(client.login, stack)
+            hub = Hub(client)
+            hosts = Hosts(hub, facts.hosts_file)
+            node = Node(facts, Tools(hub, hosts, Recorder(client, "kubelet"), http))
+            controllers: list[Controller] = [ServiceController(hub, facts.subnet), Proxy(hub), hosts]
+            group = await stack.enter_async_context(asyncio.TaskGroup())
             tasks = [group.create_task(hub.run())]
             await hub.synced()
-            facts.hosts_file.write_text("{}")
             await node.start()
             tasks.append(group.create_task(_beat(client)))
             for controller in controllers:
                 controller.start()
-            servers = infrastructure.children(facts)
-            await infrastructure.announce(client, servers)
-            kept = [Supervised(server, lambda: None) for server in servers]
-            for server in kept:
-                await server.start()
-            for server in kept:
-                await server.ready()
-            print("ready", {server.name: server.address for server in servers}, flush=True)
-            ready.set()
-            await stop.wait()
-            await node.stop(5.0)
-            for part in (*controllers, *kept):
-                await part.stop()
+            await self._serve(client, facts, stack)
+            yield self
+            await node.stop(LAST_GRACE)
+            for controller in controllers:
+                await controller.stop()
             for task in tasks:
                 task.cancel()
+
+    async def _facts(self, login: Login, stack: AsyncExitStack) -> NodeFacts:
+        subnet = Subnet()
+        stack.callback(subnet.close)
+        facts = NodeFacts(NAME, uuid.uuid4().hex, self._folder, urlsplit(login.url).port or 443, subnet)
+        facts.logs.mkdir(parents=True, exist_ok=True)
+        facts.hosts_file.write_text("{}")
+        stack.callback(kill_marked, facts.mark)
+        return replace(facts, own_hosts=await can_set_apart(self._folder, facts.base_env()))
+
+    async def _serve(self, client: Client, facts: NodeFacts, stack: AsyncExitStack) -> None:
+        self._servers = infrastructure.children(facts)
+        await infrastructure.announce(client, self._servers)
+        for server in self._servers:
+            kept = Supervised(server, lambda: None)
+            await kept.start()
+            stack.push_async_callback(kept.stop)
+            await kept.ready()
 
 
 async def _beat(client: Client) -> None:
@@ -178,7 +197,9 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run(given.kubeconfig, given.folder, asyncio.Event(), stop)
+    async with StandIn(given.kubeconfig, given.folder).running() as made:
+        print(" ".join(f"{name}={value}" for name, value in made.environment().items()), flush=True)
+        await stop.wait()
 
 
 if __name__ == "__main__":

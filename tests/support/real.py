@@ -204,8 +204,9 @@ class Real:
             found += [f"{kind}/{item['metadata']['name']}" for item in answer["items"]]
         return found
 
-    async def until(self, check: Callable[[], Awaitable[T]], limit: float = 60) -> T:
-        """Await that the check returns something true; returns it."""
+    async def until(self, check: Callable[[], Awaitable[T | None]], limit: float = 120) -> T:
+        """Await that the check returns something true; returns it. On a busy machine the operator takes half a minute
+        to start."""
         found = None
         try:
             async with asyncio.timeout(limit):
@@ -214,4 +215,5 @@ class Real:
                         return found
                     await asyncio.sleep(0.1)
         except TimeoutError as error:
-            raise AssertionError(f"after {limit} s {check.__name__} still returns {found}") from error
+            name = getattr(check, "__name__", check)
+            raise AssertionError(f"after {limit} s {name} still returns {found}") from error

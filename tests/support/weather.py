@@ -58,7 +58,7 @@ class Weather:
             return _hung_up(request)
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
         body = await request.read()
-        async with self._session.request(request.method, request.rel_url, headers=headers, data=body) as answer:
+        async with self._session.request(request.method, request.rel_url, headers=headers, data=body or None) as answer:
             kind = {"Content-Type": answer.headers["Content-Type"]}
             if "watch" in request.query:
                 return await self._watch(request, answer, kind)
