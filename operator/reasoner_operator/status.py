@@ -15,6 +15,8 @@ from reasoner_api.status import Progress, Requests, StageCount, Usage
 from reasoner_operator.naming import MAIN_CONTAINER
 from reasoner_operator.seen import Note, Object, Seen
 
+#: Reasons of pods that ended because others did.
+TAKEN_ALONG = ("Terminated", "PeerLost")
 #: Phases in which nothing more happens by itself.
 DONE = {"Succeeded": ("True", "False", "False"), "Failed": ("False", "False", "True")}
 UNDER_WAY = ("False", "True", "False")
@@ -132,11 +134,11 @@ def merged(found: Iterable[RunReport], parts: int) -> RunReport | None:
         if report.complete:
             return report
     if parts == 1:
-        return found[0]
+        return _of_a_group(found)
     usages = [report.usage for report in found if report.usage]
     failed = [report for report in found if report.state == "Failed"]
     # One that fails takes the others with it: theirs is not the reason.
-    speaker = next((report for report in failed if report.reason != "Terminated"), failed[0] if failed else None)
+    speaker = next((report for report in failed if report.reason not in TAKEN_ALONG), failed[0] if failed else None)
     speaker = speaker or min(found, key=lambda report: report.progress.percent)
     return speaker.model_copy(
         update={
@@ -146,6 +148,16 @@ def merged(found: Iterable[RunReport], parts: int) -> RunReport | None:
             "usage": _sum_usage(usages) if usages else None,
         }
     )
+
+
+def _of_a_group(found: list[RunReport]) -> RunReport:
+    """The first pod's, which speaks for the group, with the reason of the one that took it along where that is known:
+    another node, or the server that generates for it."""
+    first = found[0]
+    if first.state != "Failed" or first.reason not in TAKEN_ALONG:
+        return first
+    cause = next((one for one in found if one.state == "Failed" and one.reason not in TAKEN_ALONG), first)
+    return first.model_copy(update={"reason": cause.reason, "message": cause.message})
 
 
 def _sum_stages(found: list[RunReport]) -> list[StageCount]:

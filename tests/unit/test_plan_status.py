@@ -618,6 +618,17 @@ def test_the_report_that_speaks_for_the_whole_run_wins_over_the_sum() -> None:
     assert status["stages"] == [{"name": "source", "in": 10, "out": 9, "dropped": {"duplicate_url": 1}}]
 
 
+def test_a_group_that_failed_is_told_by_the_reason_of_the_pod_that_took_the_others_along() -> None:
+    lost = RunReport(state="Failed", reason="PeerLost", message="the rollout server is gone", metrics={"step": 7.0})
+    cause = RunReport(state="Failed", reason="RolloutServerFailed", message="the vLLM server ended (SIGKILL)")
+    ended = job("Failed", reason="BackoffLimitExceeded")
+    pods = tuple(pod(f"demo-{index}", report, index) for index, report in enumerate((lost, cause)))
+    status = plan(seen("GRPORun", job=ended, pods=pods), SETTINGS, NOW).status
+    (ready,) = (item for item in status["conditions"] if item["type"] == "Ready")
+    assert (ready["reason"], ready["message"]) == (cause.reason, cause.message)
+    assert status["step"] == 7
+
+
 def test_a_retried_pods_newer_report_wins() -> None:
     old, new = pod("demo-a", shard(0, 90)), pod("demo-b", shard(0, 10))
     new["metadata"]["creationTimestamp"] = "2026-01-02T03:03:00Z"
