@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from reasoner_api.report import RunReport
-from reasoner_api.status import Artifact, Progress, StageCount, Usage
+from reasoner_api.status import Artifact, Progress, StageCount, Usage, Warned
 from reasoner_operator.plan import plan
-from reasoner_operator.seen import Key, Patch, Plan, Seen, Target
+from reasoner_operator.seen import Key, Note, Patch, Plan, Seen, Target
 from reasoner_operator.settings import Settings
 from reasoner_operator.status import changed, is_up_to_date
 from support.objects import DIGEST, NOW, THEN, custom_resource, job, pod, ready, seen
@@ -394,6 +394,29 @@ def test_a_failure_that_the_run_goes_on_after_is_told_once_and_counted() -> None
     made = plan(seen("GRPORun", job=counted, pods=(killed_pod(),), status={"restarts": 1}), SETTINGS, NOW)
     told = [(note.type, note.reason, note.message) for note in made.notes]
     assert told == [("Warning", "PodFailed", "failure 2: pod demo-0: main OOMKilled (exit code 137)")]
+
+
+def test_a_pod_that_hung_is_told_by_that_name() -> None:
+    word = RunReport(state="Failed", reason="Hung", message="no step for 1800 s")
+    counted, hung = job(), pod("demo-0", word, phase="Failed")
+    counted["status"]["failed"] = 1
+    hung["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = 1
+    made = plan(seen("GRPORun", job=counted, pods=(hung,)), SETTINGS, NOW)
+    (told,) = [note for note in made.notes if note.reason == "Hung"]
+    assert told.message == "failure 1: pod demo-0: main Error (exit code 1): no step for 1800 s"
+
+
+def test_a_guard_that_warns_is_told_once_and_one_that_pauses_waits_for_the_user() -> None:
+    warned = RunReport(warnings=[Warned(reason="LengthBlowUp", message="responses are 90 tokens long")])
+    first = plan(seen("GRPORun", job=job(), pods=(pod("demo-0"),), live={"demo-0": warned}), SETTINGS, NOW)
+    assert Note("Warning", "LengthBlowUp", "responses are 90 tokens long") in first.notes
+    again = seen("GRPORun", job=job(), pods=(pod("demo-0"),), live={"demo-0": warned}, status=first.status)
+    assert plan(again, SETTINGS, NOW).notes == ()
+    said = RunReport(state="Paused", reason="KLBlowUp", message="the mean KL is 9")
+    stopped = plan(seen("GRPORun", job=job(), pods=(pod("demo-0", said, phase="Failed"),)), SETTINGS, NOW)
+    assert outcome(stopped) == ("Suspended", "False", "False", "True", "KLBlowUp")
+    later = plan(seen("GRPORun", job=SUSPENDED, status=stopped.status), SETTINGS, NOW.replace(hour=23))
+    assert (outcome(later), later.requeue_after) == (outcome(stopped), None)
 
 
 def test_what_a_running_pod_says_at_its_end_is_not_told_as_how_the_run_goes() -> None:

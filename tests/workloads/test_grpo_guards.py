@@ -90,8 +90,18 @@ def test_a_guard_that_has_fired_starts_afresh() -> None:
     assert [again.reason for again in findings(history, GUARDS)] == ["KLBlowUp"]
 
 
-def test_a_paused_run_keeps_what_it_has_done_and_goes_on_from_there(seeds: Path, tmp_path: Path) -> None:
-    task = grpo_task(seeds, tmp_path / "out", maxSteps=3)
+def weights(out: Path) -> bytes:
+    """The published weights."""
+    (path,) = out.rglob("model/model.safetensors")
+    return path.read_bytes()
+
+
+def test_a_paused_run_goes_on_as_if_it_had_never_stopped(seeds: Path, tmp_path: Path) -> None:
+    # A schedule shows whether it is resumed, too; weights in the last bit show all else: momenta, random states, data.
+    settings = {"maxSteps": 3, "lrSchedulerType": "linear", "learningRate": 1e-3}
+    code, _, log = Pod("grpo", grpo_task(seeds, tmp_path / "whole", **settings), tmp_path / "pod").run()
+    assert code == 0, log
+    task = grpo_task(seeds, tmp_path / "out", **settings)
     task["work"]["checkpoint"]["everySteps"] = 10
     # The policy differs from the base model as soon as it has learnt anything.
     task["work"]["guards"] = {"kl": {"action": "pause", "max": 0, "window": 2}}
@@ -105,6 +115,7 @@ def test_a_paused_run_keeps_what_it_has_done_and_goes_on_from_there(seeds: Path,
     code, report, log = pod.run()
     assert (code, report.metrics["step"]) == (0, 3), log
     assert "resuming after step 2" in log
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
 
 
 def test_a_loss_that_is_no_number_ends_the_run_for_good_and_is_not_saved(seeds: Path, tmp_path: Path) -> None:

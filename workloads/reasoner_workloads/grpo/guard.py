@@ -11,7 +11,7 @@ from reasoner_api.guards import Guards
 from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.run import ConfigError, Paused
 from reasoner_workloads.grpo.guards import Finding, findings, mark
-from reasoner_workloads.training.callbacks import Stop
+from reasoner_workloads.training.stop import Stop
 
 GO_ON = "set spec.suspend and clear it again to go on"
 

@@ -33,10 +33,11 @@ from reasoner_workloads.grpo.trainer import PolicyTrainer
 from reasoner_workloads.grpo.training_reward import TrainingReward
 from reasoner_workloads.training import launch, model
 from reasoner_workloads.training.attempts import Attempts
-from reasoner_workloads.training.callbacks import listen, train
+from reasoner_workloads.training.callbacks import train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
+from reasoner_workloads.training.stop import listen
 from reasoner_workloads.training.watchdog import Watchdog
 from reasoner_workloads.training.world import World
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reasoner_workloads.common.run import ConfigError, Paused, Run, Terminated
+from reasoner_workloads.common.run import Run, Terminated
 from reasoner_workloads.training.attempts import Attempts
 from reasoner_workloads.training.checkpoints import Checkpoints
+from reasoner_workloads.training.stop import Stop
 from reasoner_workloads.training.watchdog import Watchdog
 
 #: Entry of the trainer's log: the step of a checkpoint that was taken.
@@ -24,49 +25,6 @@ SAVED = "checkpoint"
 
 class _NothingLeft(Exception):
     """The restored checkpoint is the last step's. The trainer would go one step beyond it."""
-
-
-@dataclass
-class Stop:
-    """What ends training early: SIGTERM, as a flag while training and as an exception before and after; or a pause."""
-
-    asked: bool = False
-    training: bool = False
-    pause: Paused | None = None
-    """Set where a run is to save and stop by its own judgement; by every process alike."""
-    since: float = 0.0
-
-    def __call__(self) -> None:
-        """Called by the signal handler."""
-        self.asked, self.since = True, time.monotonic()
-        if not self.training:
-            raise Terminated
-
-    def urgency(self, patience: float) -> int:
-        """0: go on; 1: stop where the run can resume as it is; 2: stop after this step, the time is nearly up."""
-        if not self.asked:
-            return int(self.pause is not None)
-        return 1 + (time.monotonic() - self.since > patience)
-
-
-class Finite(TrainerCallback):
-    """Ends a run whose loss is no number: the next pod would only come to the same."""
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(float(loss)):
-            raise ConfigError(
-                f"the loss is {loss} at step {state.global_step}: lower learningRate or maxGradNorm, or warm up for "
-                "longer; the checkpoint before is kept",
-                reason="LossNotFinite",
-            )
 
 
 @dataclass
@@ -182,10 +140,3 @@ def train(trainer: Any, watch: Watch, step: int | None) -> None:
         raise watch.stop.pause
     if watch.checkpoints.world.any(watch.stop.asked):
         raise Terminated
-
-
-def listen(run: Run[Any]) -> Stop:
-    """Hear SIGTERM from here on."""
-    stop = Stop()
-    run.on_sigterm(stop)
-    return stop

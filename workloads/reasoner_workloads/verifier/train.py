@@ -14,12 +14,14 @@ from reasoner_api.status import Progress
 from reasoner_api.task import VerifierTask
 from reasoner_workloads.common.run import ConfigError, Run
 from reasoner_workloads.training import launch, model
-from reasoner_workloads.training.callbacks import Finite, Stop, Watch, listen, train
+from reasoner_workloads.training.callbacks import Watch, train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
+from reasoner_workloads.training.stop import Stop, listen
 from reasoner_workloads.training.world import World
 from reasoner_workloads.verifier import data, evaluate, measure
+from reasoner_workloads.verifier.finite import Finite
 from reasoner_workloads.verifier.measure import Judged
 from reasoner_workloads.verifier.prompt import reply
 from reasoner_workloads.verifier.report import Findings, make_report
