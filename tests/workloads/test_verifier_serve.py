@@ -126,4 +126,3 @@ async def test_a_server_that_leaves_sends_its_clients_elsewhere_and_pays_what_it
                         break
             process.terminate()
             assert await owed == (200, True)
-        assert await asyncio.to_thread(process.wait, 30) == 0
