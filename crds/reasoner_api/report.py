@@ -3,7 +3,7 @@ Written by the workloads' `common.progress`, read by the operator's `status`."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ from reasoner_api.status import Artifact, Checkpoint, Progress, StageCount, Usag
 
 #: Bytes of a termination message that Kubernetes keeps.
 MAX_TERMINATION_BYTES = 4096
+#: Characters of the message where more than the message is too long.
+SHORT_MESSAGE = 300
 
 
 class RunReport(Open):
@@ -46,10 +48,24 @@ class RunReport(Open):
     """What went wrong without ending the run, newest last, a few of them."""
 
     def termination_message(self) -> str:
-        """The report as JSON of at most 4,096 bytes; the message is cut where it would not fit."""
-        text = self.model_dump_json(by_alias=True, exclude_defaults=True)
-        excess = len(text.encode()) - MAX_TERMINATION_BYTES
-        if excess <= 0:
-            return text
-        short = self.message.encode()[: -(excess + 16)].decode(errors="ignore") if self.message else ""
-        return self.model_copy(update={"message": short}).model_dump_json(by_alias=True, exclude_defaults=True)
+        """The report as JSON of at most 4,096 bytes, which a node would cut in the middle. What does not fit is left
+        out: the end of the message, then the warnings, then the figures named last."""
+        text = self._text()
+        if (excess := _excess(text)) > 0:
+            short = self.message.encode()[: -(excess + 16)].decode(errors="ignore") if self.message else ""
+            text = self._text(message=short)
+        if _excess(text) > 0:
+            short = self.message[:SHORT_MESSAGE]
+            text = self._text(message=short, warnings=[])
+            figures = dict(self.metrics)
+            while _excess(text) > 0 and figures:
+                figures.popitem()
+                text = self._text(message=short, warnings=[], metrics=figures)
+        return text
+
+    def _text(self, **changes: Any) -> str:
+        return self.model_copy(update=changes).model_dump_json(by_alias=True, exclude_defaults=True)
+
+
+def _excess(text: str) -> int:
+    return len(text.encode()) - MAX_TERMINATION_BYTES

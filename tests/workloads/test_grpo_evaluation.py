@@ -72,10 +72,12 @@ def test_measured_every_other_step_and_on_benchmarks(
     assert {"benchmark/sums", "benchmark/spread"} <= report.metrics.keys()
     assert (report.metrics["benchmark_questions/sums"], report.metrics["benchmark_questions/spread"]) == (3, 1)
     kept = {
-        name: pyarrow.parquet.read_table(store / "completions" / f"{name}-rank-0000.parquet").to_pylist()
-        for name in ("test-step-00000000", "test-step-00000002", "benchmark-sums", "benchmark-spread")
+        what: pyarrow.parquet.read_table(
+            store / "completions" / f"{what}-step-{step:08d}-rank-0000.parquet"
+        ).to_pylist()
+        for what, step in (("test", 0), ("benchmark-sums", 4), ("benchmark-spread", 4))
     }
-    assert [len(rows) for rows in kept.values()] == [3, 3, 3, 4]
+    assert [len(rows) for rows in kept.values()] == [3, 3, 4]
     assert [row["ground_truth"] for row in kept["benchmark-sums"]] == ["A", "B", "C"]
     assert kept["benchmark-sums"][0]["question"] == "0 + 1\nA. 1\nB. 2\nC. 3"
     # Every answer to a benchmark went to the judge, which passes it, and none of another question.

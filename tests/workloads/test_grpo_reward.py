@@ -4,6 +4,7 @@ function as TRL calls it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,9 +164,11 @@ class Asked:
     def __init__(self, *verdicts: bool | None) -> None:
         self.verdicts = verdicts
         self.cases: list[Case] = []
+        self.called = asyncio.Event()
 
     async def judge(self, cases: Sequence[Case]) -> list[bool | None]:
         self.cases += cases
+        self.called.set()
         return [self.verdicts[place % len(self.verdicts)] for place in range(len(cases))]
 
     async def close(self) -> None:
@@ -252,3 +255,24 @@ async def test_trl_is_given_rewards_figures_and_everything_is_kept(tmp_path: Pat
         "terms": [("no_answer", -0.5)],
     }
     assert [row["reward"] for row in kept] == rewards
+
+
+async def test_a_generation_whose_scoring_has_begun_is_not_scored_again(tmp_path: Path) -> None:
+    """The verifier is asked while the trainer still computes log-probabilities."""
+    asked, text = Asked(True), r"\boxed{42}"
+    record = Record(open_store(tmp_path.as_uri()), 0, most=4, version=lambda step: step, question_ids={})
+    function = TrainingReward(RewardFunction(Reward(), TOKENS, asked), record)
+    row = {"prompt": "p", "question": "6 * 7?", "answer": "42"}
+    function.begin([row], [text], [list(text.encode())], asyncio.get_running_loop())
+    await asked.called.wait()
+    columns = {name: [value] for name, value in row.items()}
+    rewards = await function(
+        prompts=columns.pop("prompt"),
+        completions=[text],
+        completion_ids=[list(text.encode())],
+        **columns,
+        trainer_state=SimpleNamespace(global_step=0),
+        log_metric=lambda name, value: None,
+    )
+    assert rewards == [1.0]
+    assert asked.cases == [Case("6 * 7?", "42", "42")]
