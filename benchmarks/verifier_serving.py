@@ -73,6 +73,7 @@ class Record:
     counts: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     slowest: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
     faults: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
     async def note(self, client: str, question: Awaitable[str]) -> None:
         """Await a question; its result is empty where all is well, else what is wrong."""
@@ -86,8 +87,13 @@ class Record:
         self.counts[at]["failed" if fault else "answered"] += 1
         self.slowest[at] = max(self.slowest[at], time.monotonic() - began)
         if fault:
-            self.faults.append(f"{self.phase}, {client}: {fault[:300]}")
+            after = time.monotonic() - self.began
+            self.faults.append(f"{self.phase}, {client}, after {after:.1f} s: {fault[:300]}")
             await asyncio.sleep(0.1)
+
+    def enter(self, phase: str) -> None:
+        """A new phase begins."""
+        self.phase, self.began = phase, time.monotonic()
 
     def table(self) -> str:
         """All of it."""
@@ -128,7 +134,7 @@ class Trial:
                 operator.terminate()
                 await operator.wait()
         print(self.record.table())
-        for fault in self.record.faults[:10]:
+        for fault in self.record.faults[:20]:
             print(fault)
         return self._verdict()
 
@@ -169,7 +175,7 @@ class Trial:
 
     async def _disturb(self) -> None:
         await asyncio.sleep(QUIET_SECONDS)
-        self.record.phase = "replacement"
+        self.record.enter("replacement")
         before = {pod["metadata"]["uid"] for pod in await self._pods()}
         arguments, more = ARGS[self.engine]
         began = time.monotonic()
@@ -182,7 +188,7 @@ class Trial:
         await _eventually(replaced)
         print(f"every replica replaced in {time.monotonic() - began:.0f} s", flush=True)
         await asyncio.sleep(QUIET_SECONDS / 3)
-        self.record.phase = "kill"
+        self.record.enter("kill")
         (victim, *_) = sorted(await self._pods(), key=lambda pod: str(pod["metadata"]["name"]))
         began = time.monotonic()
         os.kill(int(victim["status"]["containerStatuses"][0]["containerID"].removeprefix("process://")), signal.SIGKILL)

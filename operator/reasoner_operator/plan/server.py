@@ -25,10 +25,12 @@ REPLY_SECONDS = 120
 #: Where the fetching container puts `leaving.py`, and the file whose existence tells it that the pod is leaving.
 HOOKS_DIR = f"{SCRATCH}/hooks"
 LEAVING_FILE = f"{SCRATCH}/leaving"
-#: Kernels compiled once are found again; nothing is asked of the internet.
+#: Kernels compiled once are found again; idle connections are kept for longer than clients keep theirs, so that none asks
+#: over one that is just being closed; nothing is asked of the internet.
 VLLM = (
     {"name": "PYTHONPATH", "value": HOOKS_DIR},
     {"name": "VLLM_CACHE_ROOT", "value": f"{CACHE_DIR}/vllm"},
+    {"name": "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "value": "75"},
     {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
     {"name": "HF_HUB_OFFLINE", "value": "1"},
 )

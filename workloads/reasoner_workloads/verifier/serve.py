@@ -11,6 +11,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+#: Seconds for which an idle connection is kept: longer than clients keep theirs (60 s at most, by default), so that none
+#: asks over one that is just being closed.
+KEEP_ALIVE_SECONDS = 75
 #: Seconds for replies that are owed when the server is to end; the pod's grace period is longer.
 REPLY_SECONDS = 110
 
@@ -31,7 +34,12 @@ def main(argv: Sequence[str]) -> int:
     app = application(engine, arguments.served_model_name or [arguments.model.name])
     # On SIGTERM no connection is taken any more, and the replies that are owed are still given.
     uvicorn.run(
-        app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=REPLY_SECONDS
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=REPLY_SECONDS,
     )
     return 0
 
