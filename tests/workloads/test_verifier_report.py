@@ -37,6 +37,7 @@ def test_it_shows_where_verifier_and_rules_differ_from_the_teacher() -> None:
     for title in ("only the verifier", "only rules", "neither"):
         assert (f"Agrees with the teacher: {title}</h2>" in html) == (title != "neither")
     assert ("only rules", "2", "40.0%") in rows(html)
+    assert ("integer", "5", "60.0%", "60.0%") in rows(html)
     assert ("yes", "2", "0", "1") in rows(html)
     assert "teacher yes, verifier undecided, rules yes" in html
     # The row that is asked twice is shown once.

@@ -25,8 +25,8 @@ REPLY_SECONDS = 120
 #: Where the fetching container puts `leaving.py`, and the file whose existence tells it that the pod is leaving.
 HOOKS_DIR = f"{SCRATCH}/hooks"
 LEAVING_FILE = f"{SCRATCH}/leaving"
-#: Kernels compiled once are found again; idle connections are kept for longer than clients keep theirs, so that none asks
-#: over one that is just being closed; nothing is asked of the internet.
+#: Kernels compiled once are found again; idle connections are kept for longer than clients keep theirs, so that none
+#: asks over one that is just being closed; nothing is asked of the internet.
 VLLM = (
     {"name": "PYTHONPATH", "value": HOOKS_DIR},
     {"name": "VLLM_CACHE_ROOT", "value": f"{CACHE_DIR}/vllm"},

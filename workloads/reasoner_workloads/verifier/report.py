@@ -38,8 +38,8 @@ def make_report(found: Findings) -> str:
     sections = [
         Section("Training loss", charts.line(found.losses), "by step, a mean over the steps between two logs"),
         Section("Rules against the verifier", _against_rules(found.judged), "who says what the teacher says"),
-        Section("Agreement by answer type", _parts(found.judged, lambda row: row.answer_type)),
-        Section("Agreement by subject", _parts(found.judged, lambda row: row.category)),
+        Section("Agreement by answer type", _parts(found.judged, "answer type", lambda row: row.answer_type)),
+        Section("Agreement by subject", _parts(found.judged, "subject", lambda row: row.category)),
         Section("Verdicts", _confusion(found.judged), "held-out rows by the teacher's verdict and the verifier's"),
         Section("The paper's examples", _examples(found.paper), "each is right, and missed by plain rules", wide=True),
         *_differences(found.judged),
@@ -65,17 +65,14 @@ def _confusion(judged: Sequence[Judged]) -> Markup:
     return table(head, [(teacher, *(f"{n:,}" for n in said.values())) for teacher, said in counts.items()])
 
 
-def _parts(judged: Sequence[Judged], part: Callable[[Row], str]) -> Markup:
-    """Percent of agreement by a part of the row: what the verifier adds to rules stands pale behind them."""
+def _parts(judged: Sequence[Judged], name: str, part: Callable[[Row], str]) -> Markup:
+    """Agreement by a part of the row, beside that of rules alone."""
     found = list(by(judged, part).items())[:MOST_PARTS]
-    bars = {
-        f"{name} ({figures['rows']:,})": (
-            round(100 * figures["agreement"]),
-            round(100 * figures["baseline_agreement"]),
-        )
-        for name, figures in found
-    }
-    return charts.bars(bars, ("verifier, %", "rules alone, %"))
+    rows = [
+        (each, f"{figures['rows']:,.0f}", f"{figures['agreement']:.1%}", f"{figures['baseline_agreement']:.1%}")
+        for each, figures in found
+    ]
+    return table((name, "rows", "the verifier agrees", "rules agree"), rows)
 
 
 def _kinds(judged: Iterable[Judged]) -> dict[str, list[Judged]]:

@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Seconds for which an idle connection is kept: longer than clients keep theirs (60 s at most, by default), so that none
-#: asks over one that is just being closed.
+#: Seconds for which an idle connection is kept: longer than clients keep theirs, so that none asks over one that is
+#: just being closed.
 KEEP_ALIVE_SECONDS = 75
 #: Seconds for replies that are owed when the server is to end; the pod's grace period is longer.
 REPLY_SECONDS = 110
