@@ -109,6 +109,41 @@ def test_the_blocking_dynamic_client(blocking: kubernetes.client.ApiClient) -> N
     assert chores.get(namespace="default").items == []
 
 
+def test_the_blocking_dynamic_watch(blocking: kubernetes.client.ApiClient) -> None:
+    kubernetes.client.ApiextensionsV1Api(blocking).create_custom_resource_definition(CRD)
+    chores = kubernetes.dynamic.DynamicClient(blocking).resources.get(api_version=f"{GROUP}/v1", kind="Chore")
+    for number in (1, 2):
+        chores.server_side_apply(body=chore("w", a=number), namespace="default", field_manager="me")
+    seen = []
+    for event in chores.watch(namespace="default", timeout=10):
+        seen.append((event["type"], event["object"].spec.a))
+        if event["type"] == "ADDED":
+            chores.delete(name="w", namespace="default")
+        else:
+            break
+    assert seen == [("ADDED", 2), ("DELETED", 2)]
+
+
+def test_the_blocking_typed_client_applies_and_reads_pages(blocking: kubernetes.client.ApiClient) -> None:
+    core = kubernetes.client.CoreV1Api(blocking)
+
+    def apply(name: str, manager: str, **data: str) -> Any:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        kind = "application/apply-patch+yaml"
+        return core.patch_namespaced_config_map(name, "default", body, field_manager=manager, _content_type=kind)
+
+    for name in "abc":
+        apply(name, "first", x="1", y="1")
+    with pytest.raises(kubernetes.client.ApiException) as caught:
+        apply("a", "second", x="2")
+    assert caught.value.status == 409 and 'conflict with \\"first\\"' in str(caught.value.body)
+    assert apply("a", "first", y="2").data == {"y": "2"}
+    first = core.list_namespaced_config_map("default", limit=2)
+    core.delete_namespaced_config_map("c", "default")
+    rest = core.list_namespaced_config_map("default", limit=2, _continue=first.metadata._continue)
+    assert [item.metadata.name for part in (first, rest) for item in part.items] == ["a", "b", "c"]
+
+
 @pytest.fixture
 async def loose(tmp_path: Path) -> AsyncIterator[tuple[ApiServer, aio_client.ApiClient]]:
     """The official client's asyncio half, in the server's own event loop."""
@@ -157,6 +192,23 @@ async def test_the_asyncio_dynamic_client(loose: tuple[ApiServer, aio_client.Api
         body={"status": {"ok": True}}, name="d", namespace="default", content_type="application/merge-patch+json"
     )
     assert (await chores.get(name="d", namespace="default")).status.ok is True
+
+
+async def test_the_asyncio_dynamic_watch(loose: tuple[ApiServer, aio_client.ApiClient]) -> None:
+    _, client = loose
+    await aio_client.ApiextensionsV1Api(client).create_custom_resource_definition(CRD)
+    chores = await (await aio_dynamic.DynamicClient(client)).resources.get(api_version=f"{GROUP}/v1", kind="Chore")
+    await chores.create(body=chore("w", a=1), namespace="default")
+    seen = []
+    async with aio_watch.Watch() as watcher:
+        async for event in chores.watch(namespace="default", timeout=10, watcher=watcher):
+            seen.append((event["type"], event["object"].spec.a))
+            if event["type"] == "MODIFIED":
+                watcher.stop()
+                continue
+            merge = "application/merge-patch+json"
+            await chores.patch(body={"spec": {"a": 2}}, name="w", namespace="default", content_type=merge)
+    assert seen == [("ADDED", 1), ("MODIFIED", 2)]
 
 
 def operator(url: str, total: int, finished: asyncio.Event) -> kopf.OperatorRegistry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -168,7 +169,12 @@ def test_get_in_its_forms(kubectl: Kubectl) -> None:
     assert kubectl("get", "tk", "shown", "-o", "wide").stdout.split()[:4] == ["NAME", "PHASE", "SOURCE", "AGE"]
     assert kubectl("get", "tk", "shown", "-o", "name").stdout == f"task.{GROUP}/shown\n"
     assert yaml.safe_load(kubectl("get", "tk", "shown", "-o", "yaml").stdout)["spec"]["shards"] == 1
+    assert json.loads(kubectl("get", "tk", "shown", "-o", "json").stdout)["spec"]["source"] == "s3://a"
     assert kubectl("get", "tk", "shown", "-o", "jsonpath={.spec.source}").stdout == "s3://a"
+    assert kubectl("get", "tk", "shown", "-o", "go-template={{.spec.shards}}").stdout == "1"
+    assert "show=yes" in kubectl("get", "tk", "shown", "--show-labels").stdout
+    everywhere = kubectl("get", "tk", "-A", "--sort-by=.metadata.name", "-L", "show").stdout.split()
+    assert everywhere[:2] == ["NAMESPACE", "NAME"]
     assert kubectl("get", "tk", "-o", "custom-columns=N:.metadata.name", "-l", "show=yes").stdout == "N\nshown\n"
     assert "No resources found" in kubectl("get", "tk", "-n", "kube-system").stderr
     assert f'tasks.{GROUP} "ghost" not found' in kubectl("get", "tk", "ghost", code=1).stderr

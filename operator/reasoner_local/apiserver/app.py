@@ -31,6 +31,9 @@ from .writes import Writes
 _LOG = logging.getLogger(__name__)
 # What a real server takes in one request.
 _BODY_LIMIT = 3 * 1024 * 1024
+# Subresources by which clients get into a container; here that is a process among this machine's.
+_INTO_PODS = ("exec", "attach", "portforward")
+_NO_NEED = "its pods are processes of this machine, whose ports and files are at hand (`reasoner local status`)"
 VERSION = {
     "major": "1",
     "minor": "32",
@@ -154,6 +157,8 @@ class ApiServer:
 
     def _resource_of(self, target: Target) -> Resource:
         resource = self.registry.find(target.group, target.version, target.plural)
+        if resource is not None and target.subresource in _INTO_PODS and resource.kind == "Pod":
+            raise ApiError(405, "MethodNotAllowed", f"the embedded cluster has no {target.subresource}: {_NO_NEED}")
         if resource is None or (target.subresource and target.subresource not in resource.subresources):
             raise no_such_path()
         return resource
