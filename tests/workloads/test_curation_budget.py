@@ -12,7 +12,7 @@ import pytest
 from reasoner_api.curation import Budget, Price
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import FileStore, Store, open_store
-from reasoner_workloads.curation.ledger import Ledger, total
+from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.models.funds import EACH_SHARD, FEWEST, Fund
 from reasoner_workloads.curation.models.purse import Bill, Purse, open_purse
 from reasoner_workloads.curation.models.segments import Completion
@@ -98,7 +98,7 @@ async def test_a_raised_budget_goes_on_from_there(tmp_path: Path) -> None:
     for cap in (4.0, 10.0, 3.0):
         ledger = Ledger(earlier)
         await spend(open_purse(Budget(max_cost_usd=cap), ledger, store, 0, 1))
-        earlier = total([earlier, ledger.own])
+        earlier = ledger.usage
         spent.append(earlier.cost_usd)
     assert spent[0] == pytest.approx(4.0, abs=COST)
     assert spent[1] == pytest.approx(10.0, abs=COST)

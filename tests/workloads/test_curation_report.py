@@ -5,7 +5,7 @@ from __future__ import annotations
 from lxml import html
 
 from reasoner_api.curation import CurationWork
-from reasoner_api.status import Usage
+from reasoner_api.status import Requests, StageCount, Usage
 from reasoner_workloads.common.html import charts
 from reasoner_workloads.curation.records import Candidate, Drop, Funnel, Record
 from reasoner_workloads.curation.report import Tally
@@ -18,6 +18,10 @@ WORK = CurationWork.model_validate(
         "storage": {"uri": "file:///out"},
     }
 )
+USED = {
+    "extractor": Usage(requests=5, prompt_tokens=1000, cost_usd=1.0),
+    "solver": Usage(requests=40, completion_tokens=9000, cost_usd=2.5, reused=Requests(requests=7, cost_usd=0.75)),
+}
 
 
 def records(count: int = 50) -> list[Record]:
@@ -36,7 +40,7 @@ def report(found: list[Record]) -> str:
     for record in found:
         funnel.add(record)
         tally.add(record)
-    return tally.html("web-<i>questions</i>", WORK, funnel.counts(), Usage(requests=5, cost_usd=1.5))
+    return tally.html("web-<i>questions</i>", WORK, funnel.counts(), USED)
 
 
 def test_hostile_text_stays_text() -> None:
@@ -63,8 +67,25 @@ def test_the_same_bytes_and_of_bounded_size() -> None:
 
 def test_what_it_says() -> None:
     text = html.document_fromstring(report(records())).text_content()
-    for words in ("Funnel", "Answer types", "Subjects", "Difficulty", "not verifiable", "50", "17", "1.50"):
+    for words in ("Funnel", "Answer types", "Subjects", "Difficulty", "not verifiable", "50", "17", "3.50"):
         assert words in text
+
+
+def test_what_each_stage_cost() -> None:
+    (costs,) = [node for node in html.document_fromstring(report(records())).iter("section") if "Cost" in node[0].text]
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in costs.iter("tr")}
+    assert rows["extract"] == ["m", "5", "0", "1,000", "0", "1.0000"]
+    assert rows["sample"] == ["m", "40", "7", "0", "9,000", "2.5000"]
+    assert rows["annotate"] == rows["filter"] == ["m", "0", "0", "0", "0", "0.0000"]
+    # 17 of 50 are kept.
+    assert "0.2059 US dollars a question kept; answers found kept would have cost 0.7500 more" in costs.text_content()
+
+
+def test_a_model_without_a_price_costs_tokens() -> None:
+    free = {role: one.model_copy(update={"cost_usd": 0.0, "reused": None}) for role, one in USED.items()}
+    made = Tally().html("free", WORK, [StageCount(name="source", rows_in=0, rows_out=0)], free)
+    assert "9,000 tokens" in made
+    assert "a question kept" not in made
 
 
 def test_charts_of_nothing() -> None:

@@ -93,7 +93,7 @@ class Model:
         except wire.Refused as refusal:
             raise Dropped("refused", f"{self.role}: {refusal}"[:300]) from refusal
         if kept:
-            self.endpoint.purse.ledger.reuse(completion, self.spec.price)
+            self.endpoint.purse.ledger.reuse(self.role, completion, self.spec.price)
         return completion
 
 

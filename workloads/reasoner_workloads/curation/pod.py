@@ -66,7 +66,7 @@ class Pod:
         self._save_at = 0.0
         self._stopped = False
         self._work: asyncio.Task[None] | None = None
-        earlier = total(usages(store, claims.own.pod))
+        earlier = total(usages(store, claims.own.pod).values())
         self.ledger = Ledger(earlier)
         self.purse = open_purse(task.budget, self.ledger, store, claims.own.pod, task.work.shards)
 

@@ -43,7 +43,7 @@ def published(store: Store) -> RunReport | None:
 def publish_all(task: CurationTask, store: Store) -> RunReport:
     """Publish the result of a job whose buckets are all done."""
     done = buckets.markers(store, buckets.names_done(store))
-    usage = total(usages(store))
+    used = usages(store)
     with tempfile.TemporaryDirectory() as temporary, closing(Questions()) as questions:
         folder, filters = Path(temporary), task.work.filters
         for place, record in enumerate(buckets.records(store, done)):
@@ -55,7 +55,7 @@ def publish_all(task: CurationTask, store: Store) -> RunReport:
             stages = _write(store, done, questions, tables, tally)
             tables.write_funnel(stages)
         (folder / "report").mkdir()
-        html = tally.html(task.name, task.work, stages, usage)
+        html = tally.html(task.name, task.work, stages, used)
         (folder / "report" / "report.html").write_text(html, encoding="utf-8")
         kept = tables.train.count + tables.test.count
         rows = {"dataset": kept, "verifier-data": tables.verdicts.count, "report": None}
@@ -66,7 +66,7 @@ def publish_all(task: CurationTask, store: Store) -> RunReport:
         message=f"{kept} questions of {stages[0].rows_in} rows",
         progress=Progress(percent=100, eta_seconds=0, display=f"{kept} questions"),
         stages=stages,
-        usage=usage,
+        usage=total(used.values()),
         artifacts=artifacts,
     )
     store.put_new(REPORT, report.model_dump_json(by_alias=True).encode())

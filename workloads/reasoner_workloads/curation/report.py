@@ -4,19 +4,22 @@ from a page is text to it, cut to a length; the same result gives the same bytes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from markupsafe import Markup
 
 from reasoner_api.curation import STAGES, AnswerType, Category, CurationWork, Difficulty
 from reasoner_api.status import StageCount, Usage
-from reasoner_workloads.common.html import Section, charts, folded, page
+from reasoner_workloads.common.html import Section, charts, folded, listed, page
+from reasoner_workloads.curation import spending
+from reasoner_workloads.curation.ledger import total
 from reasoner_workloads.curation.records import Record
 
-#: Examples of each reason, and characters of each text of a page.
-EXAMPLES, LONGEST = 3, 240
+#: Examples of each reason and of what was kept, and characters of each text of a page.
+EXAMPLES, KEPT, LONGEST = 3, 8, 240
 _ANNOTATED = STAGES.index("annotate")
+_JUDGES = {"rules": "rules", "model": "the model"}
 
 
 class Tally:
@@ -26,7 +29,10 @@ class Tally:
         self.before: dict[str, Counter[str]] = {field: Counter() for field in ("answer_type", "category", "difficulty")}
         self.after: dict[str, Counter[str]] = {field: Counter() for field in self.before}
         self.solved: Counter[int] = Counter()
+        self.judged: Counter[str] = Counter()
+        """Verdicts, by who gave them."""
         self.examples: dict[tuple[str, str], list[Record]] = {}
+        self.kept: list[Record] = []
 
     def add(self, record: Record) -> None:
         """Count a record."""
@@ -36,45 +42,66 @@ class Tally:
                 self.after[field][getattr(record, field)] += record.drop is None
         if record.sampled:
             self.solved[record.correct] += 1
-        if record.drop is not None:
+        self.judged.update({one.answer: one.judge for one in record.candidates}.values())
+        if record.drop is None:
+            if len(self.kept) < KEPT:
+                self.kept.append(record)
+        else:
             shown = self.examples.setdefault((record.drop.stage, record.drop.reason), [])
             if len(shown) < EXAMPLES:
                 shown.append(record.model_copy(update={"candidates": []}))
 
-    def html(self, name: str, work: CurationWork, stages: Sequence[StageCount], usage: Usage) -> str:
-        """The HTML file."""
-        return _make(self, name, work, stages, usage)
-
-
-def _make(tally: Tally, name: str, work: CurationWork, stages: Sequence[StageCount], usage: Usage) -> str:
-    before, after, solved, examples = tally.before, tally.after, tally.solved, tally.examples
-    names = {"answer_type": get_args(AnswerType), "category": get_args(Category), "difficulty": get_args(Difficulty)}
-    titles = {"answer_type": "Answer types", "category": "Subjects", "difficulty": "Difficulty"}
-    compared = [
-        Section(
-            titles[field],
-            charts.bars(
-                {_words(one): (before[field][one], after[field][one]) for one in names[field] if before[field][one]},
-                ("annotated", "kept"),
+    def html(self, name: str, work: CurationWork, stages: Sequence[StageCount], usages: Mapping[str, Usage]) -> str:
+        """The HTML file. `usages` are by role."""
+        usage = total(usages.values())
+        facts = [
+            ("rows read", f"{stages[0].rows_in:,}"),
+            ("questions kept", f"{stages[-1].rows_out:,}"),
+            ("requests paid for", f"{usage.requests:,}"),
+            ("tokens", f"{usage.prompt_tokens + usage.completion_tokens:,}"),
+            ("US dollars", f"{usage.cost_usd:,.2f}"),
+        ]
+        drops = _drops(stages, self.examples)
+        sections = [
+            Section("Funnel", charts.funnel([_bar(stage) for stage in stages]), wide=True),
+            *self._compared(),
+            self._solved(work.filters.candidates),
+            spending.section(work, usages, stages[-1].rows_out),
+            Section(
+                "Kept",
+                listed([_kept(one) for one in self.kept]),
+                f"{len(self.kept)} of {stages[-1].rows_out:,} questions",
+                wide=True,
             ),
-        )
-        for field in before
-    ]
-    rates = {str(n): solved[n] for n in range(work.filters.candidates + 1)}
-    facts = [
-        ("rows read", f"{stages[0].rows_in:,}"),
-        ("questions kept", f"{stages[-1].rows_out:,}"),
-        ("requests", f"{usage.requests:,}"),
-        ("tokens", f"{usage.prompt_tokens + usage.completion_tokens:,}"),
-        ("US dollars", f"{usage.cost_usd:,.2f}"),
-    ]
-    sections = [
-        Section("Funnel", charts.funnel([_bar(stage) for stage in stages]), wide=True),
-        *compared,
-        Section("Right candidates a question", charts.histogram(rates), f"of {work.filters.candidates} sampled"),
-        Section("Drops", _drops(stages, examples), f"at most {EXAMPLES} examples of each reason", wide=True),
-    ]
-    return page(f"{name}: curation", f"from {work.source.uri}", facts, sections)
+            Section("Drops", drops, f"at most {EXAMPLES} examples of each reason", wide=True),
+        ]
+        return page(f"{name}: curation", f"from {work.source.uri}", facts, sections)
+
+    def _compared(self) -> list[Section]:
+        """What was annotated, beside what of it was kept."""
+        names = {
+            "answer_type": get_args(AnswerType),
+            "category": get_args(Category),
+            "difficulty": get_args(Difficulty),
+        }
+        titles = {"answer_type": "Answer types", "category": "Subjects", "difficulty": "Difficulty"}
+        counts = {
+            field: {_words(one): (before[one], self.after[field][one]) for one in names[field] if before[one]}
+            for field, before in self.before.items()
+        }
+        return [Section(titles[field], charts.bars(counts[field], ("annotated", "kept"))) for field in counts]
+
+    def _solved(self, sampled: int) -> Section:
+        """How many of a question's candidates are right, and who said so."""
+        rates = {str(n): self.solved[n] for n in range(sampled + 1)}
+        verdicts = ", ".join(f"{count:,} by {_JUDGES[judge]}" for judge, count in sorted(self.judged.items()))
+        note = f"of {sampled} sampled" + (f"; verdicts: {verdicts}" if verdicts else "")
+        return Section("Right candidates a question", charts.histogram(rates), note)
+
+
+def _kept(record: Record) -> tuple[str, str]:
+    about = f"{_words(record.category)}, {_words(record.difficulty)}, {record.solve_rate:.0%} right"
+    return _cut(record.question), f"{_cut(record.answer)} — {about}"
 
 
 def _bar(stage: StageCount) -> tuple[str, int, int, str]:

@@ -50,12 +50,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
 
 
 def folded(tag: str, title: str, figure: str, examples: Sequence[tuple[str, str]]) -> Markup:
-    """A line that opens to show examples, each a text and what is said of it."""
-    shown = Markup("").join(
-        Markup('<div class="example"><div>{}</div><div class="soft">{}</div></div>').format(*one) for one in examples
-    )
+    """A line that opens to show examples."""
+    shown = listed(examples)
     head = Markup('<span class="tag">{}</span><b>{}</b><span class="number">{}</span>').format(tag, title, figure)
     return Markup("<details open><summary>{}</summary>{}</details>").format(head, shown)
+
+
+def listed(examples: Sequence[tuple[str, str]]) -> Markup:
+    """Examples, each a text and what is said of it; one below the other on a narrow screen."""
+    return Markup("").join(
+        Markup('<div class="example"><div>{}</div><div class="soft">{}</div></div>').format(*one) for one in examples
+    )
 
 
 def _cell(tag: str, text: str, figure: bool) -> Markup:

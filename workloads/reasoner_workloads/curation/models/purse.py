@@ -71,7 +71,7 @@ class Purse:
             self._reserve(expected, 1)
         try:
             completion = await ask()
-            self.ledger.enter(completion, bill.price)
+            self.ledger.enter(bill.role, completion, bill.price)
         finally:
             self._reserve({name: -amount for name, amount in expected.items()}, -1)
             self._settled.set()
