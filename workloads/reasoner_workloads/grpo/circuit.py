@@ -16,7 +16,7 @@ T = TypeVar("T")
 #: Failures in a row that open the circuit.
 TOLERATED = 8
 #: Failures of one attempt while others are answered, after which it is given up.
-OWN = 4
+OWN = 8
 
 
 class NoAnswer(Exception):
@@ -85,7 +85,8 @@ class Circuit:
             if own >= OWN:
                 return None
             if not self.open:
-                await asyncio.sleep(self.patience.pause(own))
+                # Not for long where others are answered.
+                await asyncio.sleep(self.patience.pause(min(own, 3)))
 
     async def _in_turn(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
         async with self._turn:
