@@ -42,7 +42,8 @@ async def test_the_samples_succeed(real: Real, kubeconfig: Path, root: Path, tmp
             status, answer = await real.request("PATCH", path, manifest, fieldValidation="Strict")
             assert status == 201, answer
             paths.append(path)
-        curation, verifier, grpo = await default.until(lambda: succeeded(default, paths), LIMIT)
+        done = await default.until(lambda: succeeded(default, paths), LIMIT)
+        curation, verifier, grpo = (done[kind] for kind in KINDS)
         assert curation["status"]["stages"][0] == {"name": "source", "in": 40, "out": 40, "dropped": {}}
         assert 0 <= verifier["status"]["agreement"] <= 1
         assert grpo["status"]["step"] == grpo["status"]["maxSteps"] == 2
@@ -62,12 +63,12 @@ async def sow(node: StandIn) -> None:
     assert await process.wait() == 0
 
 
-async def succeeded(default: Real, paths: list[str]) -> list[dict[str, Any]] | None:
-    """The objects, once all are Ready; none may have failed."""
+async def succeeded(default: Real, paths: list[str]) -> dict[str, dict[str, Any]] | None:
+    """The objects by kind, once all are Ready; none may have failed."""
     found = [(await default.request("GET", path))[1] for path in paths]
     phases = [obj.get("status", {}).get("phase") for obj in found]
     assert "Failed" not in phases, [obj["status"]["conditions"] for obj in found]
-    return found if phases == ["Succeeded"] * len(paths) else None
+    return {obj["kind"]: obj for obj in found} if phases == ["Succeeded"] * len(paths) else None
 
 
 async def nothing_left(default: Real) -> bool:
