@@ -17,8 +17,9 @@ from reasoner_operator.seen import Key, Object
 
 log = logging.getLogger(__name__)
 
-#: Seconds before a watch that has failed is begun anew.
-RETRY_SECONDS = 2.0
+#: Seconds before a watch that has failed is begun anew; doubled each time, up to the last.
+RETRY_FIRST = 1.0
+RETRY_LAST = 10.0
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER}"
 
 
@@ -38,14 +39,17 @@ async def watch_children(
 
 
 async def _watch(cluster: Cluster, path: str, enqueue: Callable[[Key], None]) -> None:
+    delay = RETRY_FIRST
     while True:
         try:
             async for metadata in cluster.metadata(path, SELECTOR):
+                delay = RETRY_FIRST
                 if key := parent(metadata):
                     enqueue(key)
         except ApiError as error:
-            log.warning("%s; again in %.0f s", error, RETRY_SECONDS)
-            await asyncio.sleep(RETRY_SECONDS)
+            log.warning("%s; again in %.0f s", error, delay)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, RETRY_LAST)
 
 
 def parent(metadata: Object) -> Key | None:

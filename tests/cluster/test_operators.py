@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reasoner_api import API_VERSION
 from reasoner_api.crd import KINDS
 from reasoner_local import kubeconfig
@@ -57,6 +59,7 @@ async def told_of_all(real: Real, count: int) -> dict[str, str]:
     return result
 
 
+@pytest.mark.timeout(1200)
 async def test_an_operator_that_is_killed_again_and_again_makes_every_job_once(
     real: Real, release: Release, tmp_path: Path
 ) -> None:

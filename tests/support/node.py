@@ -29,6 +29,7 @@ from reasoner_local.client import (
     ENDPOINTS,
     SERVICE_ACCOUNTS,
     SLICES,
+    ApiError,
     Client,
     Obj,
     Resource,
@@ -47,6 +48,8 @@ from reasoner_local.node.process import can_set_apart, kill_marked
 from reasoner_local.supervisor import Child, Supervised
 from reasoner_operator.cluster import Access, Cluster
 from reasoner_operator.transport import APPLY, JSON, Request
+
+log = logging.getLogger(__name__)
 
 NAME = "local"
 ACCOUNT = ("kube-system", "reasoner-node")
@@ -183,7 +186,10 @@ async def _beat(client: Client) -> None:
     while True:
         renewed = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {"holderIdentity": NAME, "leaseDurationSeconds": 40, "renewTime": renewed}
-        await client.apply(LEASES, {"metadata": {"name": NAME, "namespace": "kube-node-lease"}, "spec": spec})
+        try:
+            await client.apply(LEASES, {"metadata": {"name": NAME, "namespace": "kube-node-lease"}, "spec": spec})
+        except (ApiError, aiohttp.ClientError) as error:
+            log.warning("no sign of life: %s", error)
         await asyncio.sleep(BEAT)
 
 
