@@ -76,6 +76,10 @@ class Reward(Model):
     """The paper's reward: `noAnswer` when nothing can be extracted; else 0 when the verifier says no; else
     1 - lengthPenalty * min(maxLengthDifference, |tokens(ground truth) - tokens(answer)|)."""
 
+    model_config = rules(
+        ("self.terms.all(x, self.terms.exists_one(y, y.name == x.name))", "names of terms must differ"),
+    )
+
     no_answer: Annotated[float, Field(ge=-100, le=0)] = -0.5
     """Reward when no answer can be extracted."""
     length_penalty: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -60,11 +60,9 @@ class Evaluation:
         except Missing:
             kept = None
         if (kept := world.gather(kept)[0]) is None:
-            trainer = examiner.trainer
-            trainer.model.eval()
             sampling = Sampling(each.about.samples, each.about.temperature)
-            kept = examiner(each.rows, sampling, f"benchmark-{each.about.name}")
-            trainer.model.train()
+            with examiner.trainer.no_training():
+                kept = examiner(each.rows, sampling, f"benchmark-{each.about.name}")
             if world.main:
                 store.put(key, json.dumps(kept).encode())
         return float(kept["accuracy"])

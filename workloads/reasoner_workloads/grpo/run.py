@@ -48,6 +48,8 @@ def body(this: Run[GRPOTask]) -> None:
     """Do the task, or report what an earlier pod has published."""
     if this.task.verifier is not None:
         check(this.task.verifier.prompt)
+    if this.task.work.evaluation.judge is not None:
+        check(this.task.work.evaluation.judge.prompt)
     load(this.task.work.reward)
     if already_published(this):
         return

@@ -3,7 +3,8 @@ everybody's business at once, and measurement is the recipe's own. Made by `trai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from trl import GRPOTrainer
@@ -34,13 +35,21 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Measure, and tell the log and the callbacks as a trainer does. TRL's own evaluation samples at the training
         temperature and computes a loss, which nobody needs, from log-probabilities, which take as long again."""
-        training = self.model.training
-        self.model.eval()
-        metrics = {f"eval_{name}": value for name, value in self.measure().items()}
-        self.log(metrics)  # while it is no training: TRL would add the step's figures
-        self.model.train(training)
+        with self.no_training():
+            metrics = {f"eval_{name}": value for name, value in self.measure().items()}
+            self.log(metrics)  # TRL would add the figures of the step
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    @contextlib.contextmanager
+    def no_training(self) -> Iterator[None]:
+        """The model as it is measured, without dropout."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(training)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._rows = inputs
