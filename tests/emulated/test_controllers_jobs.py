@@ -142,6 +142,29 @@ async def test_limit_of_each_index(local: World) -> None:
     assert (status["completedIndexes"], status["failedIndexes"], status["failed"]) == ("0,2", "1", 2)
 
 
+async def test_exit_code_that_fails_its_index_at_once(local: World) -> None:
+    rules = [{"action": "FailIndex", "onExitCodes": {"operator": "NotIn", "values": [1]}}]
+    script = 'test "$JOB_COMPLETION_INDEX" != 1 || exit 7'
+    policy = {"backoffLimitPerIndex": 3, "podFailurePolicy": {"rules": rules}}
+    await local.job("j", shell(script), completionMode="Indexed", completions=3, parallelism=3, **policy)
+    job = await finished(local, "j")
+    assert why(job)[0] == "FailedIndexes"
+    status = job["status"]
+    assert (status["completedIndexes"], status["failedIndexes"], status["failed"]) == ("0,2", "1", 1)
+
+
+async def test_more_failed_indexes_than_allowed_end_the_others(local: World) -> None:
+    script = 'test "$JOB_COMPLETION_INDEX" = 0 && exec sleep 1000; exit 1'
+    limits = {"backoffLimitPerIndex": 0, "maxFailedIndexes": 1}
+    pod = {"terminationGracePeriodSeconds": 1}
+    await local.job("j", shell(script), pod, completionMode="Indexed", completions=3, parallelism=3, **limits)
+    job = await finished(local, "j")
+    assert why(job) == ("MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes")
+    assert (job["status"]["failedIndexes"], count(job, "active")) == ("0-2", 0) or job["status"][
+        "failedIndexes"
+    ] == "1,2"
+
+
 async def test_deadline(local: World) -> None:
     pod = {"terminationGracePeriodSeconds": 1}
     await local.job("j", shell("exec sleep 1000"), pod, activeDeadlineSeconds=1)

@@ -226,15 +226,16 @@ async def test_headless_service_lists_its_pods(local: World) -> None:
     await eventually(listed)
 
 
-async def test_pod_that_does_not_fit_waits_until_it_does(local: World) -> None:
-    gpus = {"resources": {"limits": {"nvidia.com/gpu": "2"}}}
-    first = await local.pod("first", shell("exec sleep 1000", **gpus), terminationGracePeriodSeconds=1)
+@pytest.mark.parametrize(("resource", "amount"), [("nvidia.com/gpu", "2"), ("cpu", "2500m"), ("memory", "5Gi")])
+async def test_pod_that_does_not_fit_waits_until_it_does(local: World, resource: str, amount: str) -> None:
+    large = {"resources": {"limits": {resource: amount}}}
+    first = await local.pod("first", shell("exec sleep 1000", **large), terminationGracePeriodSeconds=1)
     await local.until(PODS, "first", lambda pod: phase(pod) == "Running")
-    await local.pod("second", shell("true", **gpus))
+    await local.pod("second", shell("true", **large))
     waiting = await local.until(PODS, "second", lambda pod: condition(pod, "PodScheduled"))
     refused = condition(waiting, "PodScheduled")
     assert (refused["status"], refused["reason"]) == ("False", "Unschedulable")
-    assert refused["message"].startswith("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+    assert refused["message"].startswith(f"0/1 nodes are available: 1 Insufficient {resource}.")
     assert "FailedScheduling" in await local.reasons("second")
     await local.client.delete(PODS, first)
     assert phase(await local.ended("second")) == "Succeeded"

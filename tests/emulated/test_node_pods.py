@@ -93,6 +93,31 @@ async def test_volumes_are_real_folders_and_paths_lead_there(local: World) -> No
     assert text == '{"a": 1}pkey\nname\ntask.json\nhttp://example.org/data/x /database\n'
 
 
+async def test_keys_modes_and_parts_of_volumes(local: World) -> None:
+    await local.make(SECRETS, "key", data={"id": base64.b64encode(b"k").decode(), "other": ""})
+    items = [{"key": "id", "path": "ssh/id"}]
+    volumes = [{"name": "key", "secret": {"secretName": "key", "items": items, "defaultMode": 0o400}}]
+    volumes.append({"name": "work", "emptyDir": {}})
+    first = [{"name": "work", "mountPath": "/whole"}, {"name": "key", "mountPath": "/keys"}]
+    second = [{"name": "work", "mountPath": "/part", "subPath": "a/b"}]
+    writer = shell("mkdir -p /whole/a/b; cp /keys/ssh/id /whole/a/b/copy", "writer", volumeMounts=first)
+    reader = shell("cat /part/copy; ls /keys; stat -c %a /keys/ssh/id", volumeMounts=[*second, first[1]])
+    await local.pod("p", reader, initContainers=[writer], volumes=volumes)
+    assert phase(await local.ended("p")) == "Succeeded"
+    assert await local.log("p") == "kssh\n400\n"
+
+
+async def test_sidecar_runs_beside_the_others_and_ends_after_them(local: World) -> None:
+    mount = [{"name": "work", "mountPath": "/work"}]
+    script = "echo up > /work/up; trap 'echo asked to end; exit 0' TERM; while true; do sleep 0.05; done"
+    sidecar = shell(script, "sidecar", restartPolicy="Always", volumeMounts=mount)
+    main = shell("until test -e /work/up; do sleep 0.02; done; echo met", volumeMounts=mount)
+    await local.pod("p", main, initContainers=[sidecar], volumes=[{"name": "work", "emptyDir": {}}])
+    assert phase(await local.ended("p")) == "Succeeded"
+    logs = [await local.log("p", container=name) for name in ("main", "sidecar")]
+    assert logs == ["met\n", "asked to end\n"]
+
+
 async def test_init_containers_run_in_order_before_the_others(local: World) -> None:
     mount = [{"name": "work", "mountPath": "/work"}]
     inits = [shell(f"echo {n} >> /work/order", f"init-{n}", volumeMounts=mount) for n in (1, 2)]
@@ -192,6 +217,7 @@ async def test_log_is_followed_to_the_end_and_tailed(local: World) -> None:
     await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
     assert await local.log("p", follow="true") == "one\ntwo\nthree\n"
     assert await local.log("p", tailLines="2") == "two\nthree\n"
+    assert await local.log("p", limitBytes="6") == "one\ntw"
 
 
 SERVER = """

@@ -13,7 +13,8 @@ from .request import flag
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which log is asked for. `tail` is a number of last lines, None for all; `previous` the run before this one."""
+    """Which log is asked for. `tail` is a number of last lines, None for all; `previous` the run before this one;
+    `limit` a number of bytes, None for all."""
 
     namespace: str
     pod: str
@@ -22,6 +23,7 @@ class LogQuery:
     follow: bool = False
     tail: int | None = None
     previous: bool = False
+    limit: int | None = None
 
 
 class LogSource(Protocol):
@@ -60,19 +62,35 @@ def _require_started(pod: Obj, container: str) -> None:
         raise bad_request(f'container "{container}" in pod "{meta(pod)["name"]}" is waiting to start: {reason}')
 
 
+def _count(request: web.Request, name: str, least: int) -> int | None:
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if not text.isdigit() or int(text) < least:
+        raise ApiError(422, "Invalid", f"{name}: Invalid value: {text}: must be greater than or equal to {least}")
+    return int(text)
+
+
 def _query_of(pod: Obj, request: web.Request) -> LogQuery:
-    tail = request.query.get("tailLines")
-    if tail is not None and not tail.isdigit():
-        raise ApiError(422, "Invalid", f"tailLines: Invalid value: {tail}: must be greater than or equal to 0")
     return LogQuery(
         namespace=meta(pod)["namespace"],
         pod=meta(pod)["name"],
         uid=meta(pod)["uid"],
         container=_container(pod, request.query.get("container", "")),
         follow=flag(request, "follow"),
-        tail=None if tail is None else int(tail),
+        tail=_count(request, "tailLines", 0),
         previous=flag(request, "previous"),
+        limit=_count(request, "limitBytes", 1),
     )
+
+
+async def _cut(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """The first bytes, whatever follows."""
+    async for piece in pieces:
+        yield piece[:limit]
+        limit -= len(piece)
+        if limit <= 0:
+            return
 
 
 async def serve_log(source: LogSource | None, pod: Obj, request: web.Request) -> web.StreamResponse:
@@ -81,7 +99,7 @@ async def serve_log(source: LogSource | None, pod: Obj, request: web.Request) ->
     _require_started(pod, query.container)
     if source is None:
         raise ApiError(503, "ServiceUnavailable", "no node serves the logs of this pod")
-    pieces = source.stream(query)
+    pieces = source.stream(query) if query.limit is None else _cut(source.stream(query), query.limit)
     try:
         first = await anext(pieces, b"")
     except LookupError as error:
