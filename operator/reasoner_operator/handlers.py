@@ -10,8 +10,8 @@ import kopf
 
 from reasoner_api import GROUP, VERSION
 from reasoner_api.crd import KINDS
-from reasoner_operator.seen import Key
-from reasoner_operator.status import is_up_to_date
+from reasoner_operator.seen import Key, key_of
+from reasoner_operator.told import Told
 from reasoner_operator.transport import Connection
 
 #: Children whose events concern their parent (`children` watches them).
@@ -25,10 +25,14 @@ CHILDREN = (
 
 
 def register(
-    registry: kopf.OperatorRegistry, enqueue: Callable[[Key], None], connect: Callable[[], Awaitable[Connection]]
+    registry: kopf.OperatorRegistry,
+    enqueue: Callable[[Key], None],
+    told: Told,
+    connect: Callable[[], Awaitable[Connection]],
 ) -> None:
-    """Watch the three kinds; `enqueue` is called with the key that an event concerns. `connect`
-    lends kopf the client's own way to the API server, so that a kubeconfig works for both or for neither.
+    """Watch the three kinds; `enqueue` is called with the key that an event concerns, unless all that it shows is what
+    the operator has `told` itself. `connect` lends kopf the client's own way to the API server, so that a kubeconfig
+    works for both or for neither.
 
     Only raw events are handled: they need neither finalizers nor annotations, and an object can be deleted while
     the operator is away.
@@ -42,5 +46,5 @@ def register(
         # Async, though it awaits nothing: kopf would call it from another thread, and the queue belongs to the loop.
         @kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=f"{kind.plural}-changed")
         async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:
-            if type != "MODIFIED" or not is_up_to_date(body):
-                enqueue(Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]))
+            if type != "MODIFIED" or not told.is_all_of(body):
+                enqueue(key_of(body))

@@ -112,14 +112,14 @@ async def _work(cluster: Cluster, options: Options, stop: asyncio.Event) -> None
             group.create_task(watch_children(cluster, handlers.CHILDREN, options.namespaces, queue.add)),
             group.create_task(_resync(reconciler, queue, options)),
         ]
-        await _watch(cluster, queue, options, stop)
+        await _watch(reconciler, queue, options, stop)
         for task in background:
             task.cancel()
 
 
-async def _watch(cluster: Cluster, queue: Queue, options: Options, stop: asyncio.Event) -> None:
+async def _watch(reconciler: Reconciler, queue: Queue, options: Options, stop: asyncio.Event) -> None:
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, queue.add, cluster.connection)
+    handlers.register(registry, queue.add, reconciler.told, reconciler.cluster.connection)
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = EXIT_SECONDS
     settings.networking.error_backoffs = Patience()

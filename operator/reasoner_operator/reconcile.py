@@ -23,6 +23,7 @@ from reasoner_operator.plan.references import keys
 from reasoner_operator.seen import Key, Object, Plan, Seen
 from reasoner_operator.settings import Settings
 from reasoner_operator.status import changed, timestamp
+from reasoner_operator.told import Told
 from reasoner_operator.waits import Waits
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Reconciler:
     wake: Callable[[Key], None] = field(default=lambda key: None)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     waits: Waits = field(default_factory=Waits)
+    told: Told = field(default_factory=Told)
     census: metrics.Census = field(default_factory=metrics.Census)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,7 @@ class Reconciler:
         if seen is None:
             self.waits.put(key, frozenset())
             self.census.put(key, None)
+            self.told.put(key, None)
             self._wake_waiters(key)
             return None
         try:
@@ -161,6 +164,7 @@ class Reconciler:
 
     async def _report(self, seen: Seen, made: Plan) -> None:
         before = seen.obj.get("status")
+        self.told.put(seen.key, made.status)
         if made.status != before:
             await self.cluster.report(seen.obj, made.status)
         self.census.put(seen.key, made.status["phase"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ class Key:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
-def key_of(obj: Object) -> Key:
+def key_of(obj: Mapping[str, Any]) -> Key:
     """Which object this is."""
     return Key(obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"])
 
