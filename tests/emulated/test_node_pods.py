@@ -109,7 +109,7 @@ async def test_keys_modes_and_parts_of_volumes(local: World) -> None:
 
 async def test_sidecar_runs_beside_the_others_and_ends_after_them(local: World) -> None:
     mount = [{"name": "work", "mountPath": "/work"}]
-    script = "echo up > /work/up; trap 'echo asked to end; exit 0' TERM; while true; do sleep 0.05; done"
+    script = "trap 'echo asked to end; exit 0' TERM; echo up > /work/up; while true; do sleep 0.05; done"
     sidecar = shell(script, "sidecar", restartPolicy="Always", volumeMounts=mount)
     main = shell("until test -e /work/up; do sleep 0.02; done; echo met", volumeMounts=mount)
     await local.pod("p", main, initContainers=[sidecar], volumes=[{"name": "work", "emptyDir": {}}])
