@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from processes import environment, rank_of
+
 from reasoner_api.report import RunReport
 
 SAVE_STEPS = 5
@@ -94,11 +96,9 @@ class Pod:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start a fresh pod."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "POD_IP": "127.0.0.1", "REPORT_PORT": "0"}
-        environment["TERMINATION_MESSAGE_PATH"] = str(self.word)
         command = [sys.executable, "-m", "reasoner_workloads", "verifier", "--task", str(self.task)]
         with self.log.open("wb") as log:
-            return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(command, env=environment(self.word), stdout=log, stderr=log)
 
     def finish(self) -> Pace:
         """Start a pod and see it to its good end. Raises RuntimeError for another."""
@@ -119,7 +119,7 @@ class Pod:
         while moment.training and b"'loss'" not in self.log.read_bytes() and process.poll() is None:
             time.sleep(0.02)
         time.sleep(moment.seconds)
-        while not (found := _rank(process.pid, rank)) and process.poll() is None:
+        while not (found := rank_of(process.pid, rank)) and process.poll() is None:
             time.sleep(0.02)
         if found:
             os.kill(found, signal.SIGKILL)
@@ -177,26 +177,6 @@ def _task(root: Path, output: Path, steps: int) -> dict[str, Any]:
             "training": training,
         },
     }
-
-
-def _rank(pod: int, rank: int) -> int | None:
-    """The process of a rank: a grandchild of the pod's, by way of torchrun."""
-    parents = {}
-    for folder in Path("/proc").iterdir():
-        try:
-            stat = (folder / "stat").read_text().rpartition(")")[2].split()
-            if folder.name.isdigit():
-                parents[int(folder.name)] = int(stat[1])
-        except OSError:
-            continue  # not a process, or gone meanwhile
-    for pid in sorted(parents):
-        if parents.get(parents[pid]) == pod:
-            try:
-                if f"RANK={rank}".encode() in (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0"):
-                    return pid
-            except OSError:
-                continue
-    return None
 
 
 if __name__ == "__main__":

@@ -154,14 +154,14 @@ class BenchmarkScore(Open):
 
 
 class StepSeconds(Open):
-    """Seconds of a generation's first optimizer step, by what they went into."""
+    """Seconds of a generation with all its steps, by what they went into: the mean of the processes."""
 
     generation: float | None = None
     """Sampling the responses, and bringing the weights to the sampler."""
     reward: float | None = None
-    """Scoring them."""
+    """Waiting for their scores: the verifier is asked beside whatever needs no rewards."""
     update: float | None = None
-    """Forward and backward passes, and the optimizer."""
+    """Forward and backward passes, and the optimizer, of the generation before."""
 
 
 class GRPORunStatus(RunStatus):

@@ -135,10 +135,13 @@ def test_progress_and_metrics(reporter: Reporter, tmp_path: Path, capsys: pytest
         usage=Usage(requests=4, prompt_tokens=10, completion_tokens=5, cost_usd=0.25),
         metrics={"loss": 1.5},
     )
-    reporter.update(metrics={"reward": 0.5}, artifacts={"model": Artifact(uri="s3://b/m", digest=digest)})
+    reporter.update(
+        metrics={"reward": 0.5, "terms/right": 0.75},
+        artifacts={"model": Artifact(uri="s3://b/m", digest=digest)},
+    )
     report = RunReport.model_validate_json(get(reporter, "/progress"))
     assert report == reporter.report
-    assert report.metrics == {"loss": 1.5, "reward": 0.5}
+    assert report.metrics == {"loss": 1.5, "reward": 0.5, "terms/right": 0.75}
     metrics = get(reporter, "/metrics")
     for sample in (
         'reasoner_stage_rows{direction="out",stage="recrawl"} 3.0',
@@ -146,7 +149,9 @@ def test_progress_and_metrics(reporter: Reporter, tmp_path: Path, capsys: pytest
         "reasoner_llm_requests_total 4.0",
         'reasoner_llm_tokens_total{direction="completion"} 5.0',
         "reasoner_llm_cost_usd_total 0.25",
-        'reasoner_run{figure="reward"} 0.5',
+        "# HELP reasoner_run_reward Mean training reward of the last generation",
+        "reasoner_run_reward 0.5",
+        "reasoner_run_terms_right 0.75",
         "process_cpu_seconds_total",
     ):
         assert sample in metrics
@@ -157,7 +162,9 @@ def test_progress_and_metrics(reporter: Reporter, tmp_path: Path, capsys: pytest
     reporter.close()
     reporter.close()
     assert RunReport.model_validate_json((tmp_path / "termination").read_text()) == reporter.report
-    assert "Succeeded | 0% | loss=1.5 | reward=0.5 | 4 requests, 0.2500 USD" in capsys.readouterr().out
+    assert (
+        "Succeeded | 0% | loss=1.5 | reward=0.5 | terms/right=0.75 | 4 requests, 0.2500 USD" in capsys.readouterr().out
+    )
 
 
 def test_time_left_follows_from_the_pace(reporter: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:

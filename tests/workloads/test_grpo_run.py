@@ -57,7 +57,9 @@ def test_measured_trained_published_and_resumed_without_measuring_again(seeds: P
     code, report, log = pod.run()
     assert (code, report.state, report.complete) == (0, "Succeeded", True), log
     figures = {"step", "max_steps", "reward", "accuracy", "response_length", "kl", "extraction_failures"}
+    figures |= {"tokens_per_second", "generation_seconds", "reward_seconds", "update_seconds"}
     assert figures | {"reward_before", "reward_after"} <= report.metrics.keys()
+    assert all(report.metrics[f"{part}_seconds"] > 0 for part in ("generation", "reward", "update"))
     assert (report.metrics["step"], report.metrics["max_steps"]) == (4, 4)
     assert -0.5 <= report.metrics["reward_before"] <= 1
     assert report.lineage is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -14,6 +15,30 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from reasoner_api.report import RunReport
+
+#: What the figures of a report are, by name; `workloads/README.md` lists them.
+HELP = {
+    "step": "Optimizer steps done",
+    "max_steps": "Optimizer steps in all",
+    "reward": "Mean training reward of the last generation",
+    "accuracy": "Share of the last generation that the verifier passed",
+    "extraction_failures": "Share of the last generation that no answer could be extracted from",
+    "verifier_undecided": "Share of the last generation that the verifier did not decide on",
+    "response_length": "Mean response of the last generation in tokens",
+    "kl": "Mean KL divergence from the base model in nats a token",
+    "entropy": "Mean entropy of the policy in nats a token",
+    "loss": "Training loss",
+    "tokens_per_second": "Tokens read and generated a second by all processes",
+    "generation_seconds": "Seconds that sampling the last generation took",
+    "reward_seconds": "Seconds that the scores of the last generation were waited for",
+    "update_seconds": "Seconds that learning from the generation before took",
+    "reward_before": "Mean reward on held-out questions before training",
+    "reward_after": "Mean reward on held-out questions at the newest measurement",
+    "accuracy_before": "Share of held-out questions answered right before training",
+    "accuracy_after": "Share of held-out questions answered right at the newest measurement",
+    "agreement": "Share of held-out verdicts that are the teacher's",
+}
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class ReportServer(ThreadingHTTPServer):
@@ -84,11 +109,13 @@ class _ReportCollector:
             tokens.add_metric(["completion"], usage.completion_tokens)
             yield tokens
             yield CounterMetricFamily("reasoner_llm_cost_usd", "Cost of the models in US dollars", usage.cost_usd)
-        if report.metrics:
-            figures = GaugeMetricFamily("reasoner_run", "Figures of the run", labels=["figure"])
-            for name, value in report.metrics.items():
-                figures.add_metric([name], value)
-            yield figures
+        if report.progress.eta_seconds is not None:
+            yield GaugeMetricFamily(
+                "reasoner_eta_seconds", "Seconds to the end by the pace", report.progress.eta_seconds
+            )
+        for name, value in report.metrics.items():
+            known = HELP.get(name, f"{name} of the run")
+            yield GaugeMetricFamily(f"reasoner_run_{_NO_NAME.sub('_', name)}", known, value)
 
 
 def _stages(report: RunReport) -> Iterable[Metric]:

@@ -48,6 +48,10 @@ class Examiner:
                 responses += found
                 # The next are generated while these are judged.
                 scoring.append(asyncio.run_coroutine_threadsafe(self.function(found), self.trainer.async_loop))
+                # The watchdog's sign of life: an examination may take as long as many steps.
+                self.trainer.callback_handler.on_prediction_step(
+                    self.trainer.args, self.trainer.state, self.trainer.control
+                )
         scores, away = _scores(scoring)
         self.trainer.agree(away)
         if responses:

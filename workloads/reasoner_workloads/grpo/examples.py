@@ -11,8 +11,8 @@ from typing import Any
 
 from reasoner_workloads.common.store import Store
 
-#: Where `training_reward.Record` keeps the held-out questions' responses; the step is in the name.
-_HELD_OUT = re.compile(r"completions/.*test.*step-(\d{8}).*\.parquet")
+#: Where `record` keeps the held-out questions' responses.
+_HELD_OUT = re.compile(r"completions/test-step-(\d{8})-rank-\d+\.parquet")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reasoner_api.task import ROLLOUT_PORT, WEIGHTS_PORT
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.grpo.rollout import command, hold
 from reasoner_workloads.training.arguments import build, deepspeed_config, device_arguments
+from reasoner_workloads.training.trackers import trackers
 
 #: Hours that a process waits for the others: while one uploads, or measures, the rest wait.
 WAIT_SECONDS = 2 * 3600
@@ -37,7 +39,7 @@ def arguments(work: GRPOWork, output: Path) -> GRPOConfig:
             "logging_steps": 1,
             # A loss that is no number must show: `guards` decides what follows.
             "logging_nan_inf_filter": False,
-            "report_to": "none",
+            "report_to": trackers(os.environ) or "none",
             "disable_tqdm": True,
             "ddp_timeout": WAIT_SECONDS,
         }

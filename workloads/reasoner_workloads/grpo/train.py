@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from reasoner_workloads.grpo.rollout.policy import Policy
 from reasoner_workloads.grpo.scoring import RewardFunction
 from reasoner_workloads.grpo.settings import arguments, resumable_every
 from reasoner_workloads.grpo.terms import load
+from reasoner_workloads.grpo.timing import Timing
 from reasoner_workloads.grpo.tokens import tokens_of
 from reasoner_workloads.grpo.trainer import PolicyTrainer
 from reasoner_workloads.grpo.training_reward import TrainingReward
@@ -38,6 +40,7 @@ from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
 from reasoner_workloads.training.stop import listen
+from reasoner_workloads.training.trackers import name_run
 from reasoner_workloads.training.watchdog import Watchdog
 from reasoner_workloads.training.world import World
 
@@ -51,6 +54,9 @@ LOGGED = {
     "verifier_undecided": "verifier_undecided",
     "loss": "loss",
     "entropy": "entropy",
+    "generation_seconds": "generation_seconds",
+    "reward_seconds": "reward_seconds",
+    "update_seconds": "update_seconds",
 }
 #: The part of the run's progress that is training.
 TRAINED = (0.03, 0.97)
@@ -75,7 +81,9 @@ class _Training:
         """Fetch, measure, train, measure, publish."""
         this, work = self.this, self.work
         this.reporter.update(progress=Progress(display="loading data and model"))
+        name_run(os.environ, f"{this.task.namespace}/{this.task.name}", this.digest)
         config = arguments(work, self.folder / "trainer")
+        config.run_name = config.run_name or os.environ["WANDB_NAME"]
         own = self.folder / f"inputs-{self.world.local_rank}"
         dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
         base = fetch_base_model(work.base_model, work.storage, own / "base")
@@ -96,13 +104,15 @@ class _Training:
             this.store, self.world.rank, work.rollout.kept_completions, self.policy.at, question_ids=questions.ids
         )
         let_go = await_server(this, self.world.main, self.checkpoints.finish)
+        timing = Timing()
         trainer = PolicyTrainer(
-            TrainingReward(function, record),
+            TrainingReward(function, record, timing),
             self.world,
             model=policy,
             args=config,
             train_dataset=Dataset.from_list(questions.train),
             processing_class=tokenizer,
+            callbacks=[timing],
         )
         self.policy.watch(trainer)
         watch = MeasuringWatch(

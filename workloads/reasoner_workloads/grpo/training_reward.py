@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
 from reasoner_workloads.grpo.record import TRAIN, Record
@@ -14,11 +15,21 @@ from reasoner_workloads.grpo.reward import CORRECT, LENGTH, NO_ANSWER, Response,
 from reasoner_workloads.grpo.scoring import RewardFunction
 
 
+class Clock(Protocol):
+    """Who wants to know how long a generation takes."""
+
+    def generated(self) -> None:
+        """Its responses are there."""
+
+    def rewarded(self, waited: float) -> dict[str, float]:
+        """Its rewards are there, after so many seconds in which nothing else was done. What it answers is logged."""
+
+
 class TrainingReward:
     """Scores the responses of one training process."""
 
-    def __init__(self, function: RewardFunction, record: Record) -> None:
-        self.function, self.record = function, record
+    def __init__(self, function: RewardFunction, record: Record, clock: Clock | None = None) -> None:
+        self.function, self.record, self.clock = function, record, clock
         self.away: VerifierUnavailable | None = None
         """Why there are no rewards, once there are none."""
         self._begun: Future[list[Score]] | None = None
@@ -31,6 +42,8 @@ class TrainingReward:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Begin to score a generation. Its rewards are then asked for by a call."""
+        if self.clock is not None:
+            self.clock.generated()
         columns = zip(rows, completions, completion_ids, strict=True)
         responses = [Response(row["prompt"], row["question"], row["answer"], *rest) for row, *rest in columns]
         self._begun = asyncio.run_coroutine_threadsafe(self.function(responses), loop)
@@ -48,13 +61,14 @@ class TrainingReward:
         verifier stays away there are none, and `away` says so: other processes may wait for this one."""
         columns = (prompts, question, answer, completions, completion_ids)
         responses = [Response(*row) for row in zip(*columns, strict=True)]
-        begun, self._begun = self._begun, None
+        begun, self._begun, asked = self._begun, None, time.monotonic()
         try:
             scores = await (self.function(responses) if begun is None else asyncio.wrap_future(begun))
         except VerifierUnavailable as away:
             self.away = away
             return [None] * len(responses)
-        for name, value in figures(scores).items():
+        seconds = {} if self.clock is None else self.clock.rewarded(time.monotonic() - asked)
+        for name, value in (figures(scores) | seconds).items():
             more["log_metric"](name, value)
         await asyncio.to_thread(self.record.keep, responses, scores, TRAIN, more["trainer_state"].global_step)
         return [score.reward for score in scores]
