@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from processes import environment
 
 from reasoner_api.common import VerifierPrompt
 from reasoner_api.grpo import GRPORunSpec, GRPOWork
@@ -117,16 +117,11 @@ class Loop:
     def _timed(self, *arguments: object) -> float:
         """Seconds that a command of this interpreter took. Raises CalledProcessError."""
         word = getattr(self, "word", self.folder / "word.json")
-        environment = {**os.environ, **_environment(), "TERMINATION_MESSAGE_PATH": str(word)}
         began = time.monotonic()
         with (self.folder / "log.txt").open("ab") as log:
             command = [sys.executable, *map(str, arguments)]
-            subprocess.run(command, env=environment, check=True, stdout=log, stderr=subprocess.STDOUT)
+            subprocess.run(command, env=environment(word), check=True, stdout=log, stderr=subprocess.STDOUT)
         return time.monotonic() - began
-
-
-def _environment() -> dict[str, str]:
-    return {"REPORT_PORT": "0", "POD_IP": "127.0.0.1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
 @contextmanager
@@ -138,7 +133,7 @@ def _served(model: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "reasoner_workloads", "serve", "--model", str(model)]
     command += ["--served-model-name", "verifier", "--port", str(port)]
     with (model.parent / "serve.log").open("ab") as log:
-        server = subprocess.Popen(command, env={**os.environ, **_environment()}, stdout=log, stderr=log)
+        server = subprocess.Popen(command, env=environment(model.parent / "serve.json"), stdout=log, stderr=log)
         try:
             while not _healthy(f"http://127.0.0.1:{port}/health"):
                 if server.poll() is not None:

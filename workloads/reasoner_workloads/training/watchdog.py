@@ -66,8 +66,9 @@ class Watchdog(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.global_step % self.every == 0:
             now = time.monotonic()
-            if self._begun is not None:
-                self._durations.append(now - self._begun)
+            with self._wake:
+                if self._begun is not None:
+                    self._durations.append(now - self._begun)
             self._begun = now
         self._beat()
 
