@@ -66,7 +66,10 @@ class GRPOEvaluation(Model):
 
     model_config = rules(
         ("self.samples == 1 || self.temperature > 0.0", "several samples need a temperature above 0"),
-        ("self.benchmarks.all(x, self.benchmarks.exists_one(y, y.name == x.name))", "names of benchmarks must differ"),
+        (
+            "!has(self.benchmarks) || self.benchmarks.all(x, self.benchmarks.exists_one(y, y.name == x.name))",
+            "names of benchmarks must differ",
+        ),
     )
 
     prompts: Annotated[int, Field(ge=1)] = 100

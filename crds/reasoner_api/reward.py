@@ -77,7 +77,10 @@ class Reward(Model):
     1 - lengthPenalty * min(maxLengthDifference, |tokens(ground truth) - tokens(answer)|)."""
 
     model_config = rules(
-        ("self.terms.all(x, self.terms.exists_one(y, y.name == x.name))", "names of terms must differ"),
+        (
+            "!has(self.terms) || self.terms.all(x, self.terms.exists_one(y, y.name == x.name))",
+            "names of terms must differ",
+        ),
     )
 
     no_answer: Annotated[float, Field(ge=-100, le=0)] = -0.5

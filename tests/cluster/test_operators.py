@@ -131,3 +131,18 @@ async def test_an_operator_that_does_not_reach_the_api_server_for_a_while_goes_o
             assert set(await jobs(real)) == {"before"}
             weather.away = False
             await told_of_all(real, 2)
+
+
+async def test_a_status_that_somebody_writes_is_put_right_at_once(real: Real, release: Release, tmp_path: Path) -> None:
+    # Nothing else happens to an object that waits: not even the periodic look comes within the test.
+    alone = Release(real, {**release.values, "leaderElection": {"enabled": False}, "resyncSeconds": 3600})
+    async with alone.operator(tmp_path, await release.kubeconfig(tmp_path)):
+        path = await real.make("GRPORun", {"dataset": {"curationJobRef": {"name": "nobody"}}})
+        await real.condition(path, lambda one: one["reason"] == "ReferenceNotFound")
+        await real.merge(f"{path}/status", {"status": {"phase": "Succeeded"}})
+
+        async def waits() -> bool:
+            _, found = await real.request("GET", path)
+            return bool(found["status"]["phase"] == "Waiting")
+
+        await real.until(waits)
