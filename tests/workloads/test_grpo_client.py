@@ -131,6 +131,29 @@ async def test_no_more_requests_are_in_flight_than_allowed(server: tuple[Server,
     assert found.most_busy == 4
 
 
+async def test_calls_at_the_same_time_share_what_may_be_in_flight_and_the_wait(server: tuple[Server, str]) -> None:
+    found, url = server
+    async with Client(url, concurrency=4) as judge:
+        verdicts = await asyncio.gather(judge.judge(numbered(10)), judge.judge(numbered(10)))
+        assert verdicts == [[False, True] + [False] * 8] * 2
+        assert found.most_busy == 4
+        found.faulty = lambda prompts: 503
+
+        async def later() -> None:
+            for _ in range(100):  # no call that comes later makes the verifier seem to have been away for less long
+                await asyncio.sleep(0.1)
+                asking.append(asyncio.create_task(judge.judge(numbered(1))))
+
+        began = time.monotonic()
+        asking = [asyncio.create_task(judge.judge(numbered(10)))]
+        calling = asyncio.create_task(later())
+        with pytest.raises(VerifierUnavailable):
+            await asking[0]
+        assert time.monotonic() - began < 10
+        calling.cancel()
+        await asyncio.gather(calling, *asking, return_exceptions=True)
+
+
 async def test_several_answers_go_into_one_request_once_every_connection_is_busy(server: tuple[Server, str]) -> None:
     found, url = server
     async with Client(url, concurrency=2, batch_size=8) as judge:
@@ -177,20 +200,28 @@ async def test_no_verdict_is_made_up_for_a_server_that_stays_away(
     why = await refusal(client, *numbered(40))
     assert said in why
     assert "no answer for" in why
-    # Told once, when the circuit opened; then one request at a time, at the pace of one client and not of forty.
-    assert len(client.told) == 1
+    # One request at a time once the circuit is open, at the pace of one client and not of forty.
+    assert len(client.told) <= 1
     assert len(found.bodies) < 40 + 60
 
 
 async def test_a_verifier_that_is_away_for_a_while_costs_time_and_nothing_else(server: tuple[Server, str]) -> None:
-    # Thirty seconds of ten minutes' patience, sixty times as fast.
+    """benchmarks/reward_weather.py does it for 30 seconds."""
     found, url = server
-    back = time.monotonic() + 0.5
-    found.faulty = lambda prompts: 503 if len(found.bodies) > 10 and time.monotonic() < back else 200
-    async with Client(url, wait=10, concurrency=16) as judge:
+    async with Client(url, wait=60, concurrency=16) as judge:
+        refused = 0
+
+        def away(_: list[str]) -> Fault:
+            nonlocal refused
+            if len(found.bodies) <= 10 or refused >= 30:
+                return 200
+            refused += 1
+            return 503
+
+        found.faulty = away
         assert await judge.judge(numbered(100)) == [False, True] + [False] * 98
         assert len(judge.told) == 1
-    assert time.monotonic() > back
+    assert refused == 30
 
 
 async def test_slow_replies_hold_up_no_others(server: tuple[Server, str]) -> None:

@@ -4,6 +4,7 @@ reward term of an installed package; and the command line scores the run's own c
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow
@@ -61,8 +62,18 @@ def test_measured_every_other_step_and_on_benchmarks(
         }
         task["work"]["reward"] = {"terms": [{"name": "brevity", "weight": 0.5, "args": {"limit": 30}}]}
         env = {"PYTHONPATH": str(house_rewards), "JUDGE_API_KEY": "s3cret"}
-        code, report, log = Pod("grpo", task, tmp_path / "pod", env).run()
-    assert code == 0, log
+        pod = Pod("grpo", task, tmp_path / "pod", env)
+        code, report, log = pod.run()
+        assert code == 0, log
+        # The model lost, a later pod knows what was measured and asks nobody again.
+        asked = len(judge.asked)
+        shutil.rmtree(Path(report.artifacts["model"].uri.removeprefix("file://")))
+        code, again, log_of_another = pod.run()
+    assert code == 0, log_of_another
+    assert len(judge.asked) == asked
+    figures = {name for name in report.metrics if name.startswith("benchmark") or name.endswith(("_before", "_after"))}
+    assert len(figures) == 10
+    assert {name: again.metrics[name] for name in figures} == {name: report.metrics[name] for name in figures}
     store = Path(report.artifacts["model"].uri.removeprefix("file://")).parent
     measured = {path.stem: json.loads(path.read_text()) for path in (store / "evaluation").iterdir()}
     assert measured.keys() == {"step-00000000", "step-00000002", "step-00000004", "benchmark-sums", "benchmark-spread"}

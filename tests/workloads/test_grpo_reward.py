@@ -226,7 +226,6 @@ async def test_trl_is_given_rewards_figures_and_everything_is_kept(tmp_path: Pat
         completion_ids=[list(text.encode()) for text in texts],
         question=["2 + 3?"] * 4,
         answer=["5"] * 4,
-        split=["train"] * 4,
         trainer_state=SimpleNamespace(global_step=7),
         log_metric=metrics.__setitem__,
     )

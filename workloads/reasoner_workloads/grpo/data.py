@@ -16,7 +16,7 @@ COLUMNS = ("question", "answer")
 
 @dataclass(frozen=True)
 class Questions:
-    """Rows for the trainer: prompt, question, answer, split."""
+    """Rows for the trainer: prompt, question, answer."""
 
     train: list[dict[str, str]]
     test: list[dict[str, str]]
@@ -32,11 +32,11 @@ def read(
 ) -> Questions:
     """The dataset's train and test questions. Raises ConfigError where none can be learnt from."""
     train_file, test_file = (parquet(dataset, f"{split}.parquet", COLUMNS) for split in ("train", "test"))
-    train = _rows(train_file, "train", settings)
+    train = _rows(train_file, settings)
     fitting = [row for row in train if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
     if not fitting:
         raise ConfigError(f"dataset: none of its {len(train)} training questions fits grpo.maxPromptTokens")
-    test = _rows(test_file, "test", settings)
+    test = _rows(test_file, settings)
     test = [row for row in test if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
     if evaluation.min_gain is not None and not test:
         raise ConfigError("evaluation.minGain: the dataset's test.parquet holds no question to measure a gain on")
@@ -49,11 +49,11 @@ def prompt_of(question: str, settings: GRPOSettings) -> str:
     return f"{question}\n{settings.instruction}"
 
 
-def _rows(path: Path, split: str, settings: GRPOSettings) -> list[dict[str, str]]:
+def _rows(path: Path, settings: GRPOSettings) -> list[dict[str, str]]:
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(path, columns=list(COLUMNS))
-    return [{**row, "prompt": prompt_of(row["question"], settings), "split": split} for row in table.to_pylist()]
+    return [{**row, "prompt": prompt_of(row["question"], settings)} for row in table.to_pylist()]
 
 
 def _ids(path: Path) -> dict[str, str]:

@@ -57,7 +57,8 @@ class Examiner:
         if responses:
             self.record.keep(responses, scores, what, self.trainer.state.global_step)
         everyone = [score for of_one in self.trainer.world.gather(scores) for score in of_one]
-        return {"reward": mean_reward(everyone) or 0.0, **figures(everyone)}
+        reward = mean_reward(everyone)
+        return figures(everyone) | ({} if reward is None else {"reward": reward})
 
     def _chunks(
         self, questions: Sequence[dict[str, str]], samples: int

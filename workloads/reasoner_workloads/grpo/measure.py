@@ -74,4 +74,9 @@ class MeasuringWatch(Watch):
         """The first measurement and the newest up to a step, as the report names them."""
         newest = max((one for one in self.measured if 0 < one <= step), default=None)
         found = {"before": self.measured.get(0), "after": None if newest is None else self.measured[newest]}
-        return {f"{figure}_{when}": values[figure] for when, values in found.items() if values for figure in FIGURES}
+        return {
+            f"{figure}_{when}": values[figure]
+            for when, values in found.items()
+            for figure in FIGURES
+            if values and figure in values
+        }

@@ -35,34 +35,45 @@ class VerifierClient:
         self._url = URL(f"{verifier.endpoint.rstrip('/')}/{PATHS[verifier.api]}")
         self._requests = Requests(verifier.model, reward.max_tokens, verifier.api)
         self._session: aiohttp.ClientSession | None = None
+        self._slots = asyncio.Semaphore(reward.concurrency)
+        self._judging = 0
         self._mute = 0
 
     async def judge(self, cases: Sequence[Case]) -> list[bool | None]:
         """The verdicts; the same case is asked once; None where a reply says neither yes nor no. Raises
         VerifierUnavailable when the verifier stays away: no verdict is ever made up."""
-        different = list(dict.fromkeys(cases))
         self._session = self._session or self._open()
-        self._circuit.begin()
-        verdicts: dict[Case, bool] = {}
-        batches = iter(self._batches(different))
-
-        async def work() -> None:
-            for batch in batches:  # each takes the next that nobody has taken
-                verdicts.update(await self._decide(batch))
-
+        if not self._judging:
+            self._circuit.begin()
+        self._judging += 1
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.reward.concurrency, len(different))):
-                    group.create_task(work())
-        except* VerifierUnavailable as away:
-            why = next(iter(away.exceptions))  # all say the same
-            raise VerifierUnavailable(self._message(str(why))) from why
+            verdicts = await self._judge(list(dict.fromkeys(cases)))
+        finally:
+            self._judging -= 1
         return [verdicts.get(case) for case in cases]
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+    async def _judge(self, cases: Sequence[Case]) -> dict[Case, bool]:
+        verdicts: dict[Case, bool] = {}
+        batches = iter(self._batches(cases))
+
+        async def work() -> None:
+            for batch in batches:  # each takes the next that nobody has taken
+                async with self._slots:  # shared by calls at the same time
+                    verdicts.update(await self._decide(batch))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.reward.concurrency, len(cases))):
+                    group.create_task(work())
+        except* VerifierUnavailable as away:
+            why = next(iter(away.exceptions))  # all say the same
+            raise VerifierUnavailable(self._message(str(why))) from why
+        return verdicts
 
     def _open(self) -> aiohttp.ClientSession:
         key = os.environ.get(api_key_variable(self.verifier.role))
