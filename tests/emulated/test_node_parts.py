@@ -96,6 +96,14 @@ def test_phase_when(case: str) -> None:
     assert phase(Report(*statuses, policy, stopping)) == wanted
 
 
+def test_a_pod_is_over_when_its_sidecars_have_ended_however_they_did() -> None:
+    def seen(sidecar: Obj) -> str:
+        main, beside = ({"name": "c", "state": state, "lastState": {}} for state in (GOOD, sidecar))
+        return phase(Report([], [main], "Never", sidecars=[beside]))
+
+    assert [seen(RUNNING), seen(BAD)] == ["Running", "Succeeded"]
+
+
 def run(code: str, folder: Path, **env: str) -> str:
     """A Python program's output, under the shim."""
     hosts = folder / "hosts.json"

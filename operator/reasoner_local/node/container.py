@@ -49,6 +49,11 @@ class Container:
         }
 
     @property
+    def is_sidecar(self) -> bool:
+        """Whether it is an init container that runs beside the main ones."""
+        return self.spec.get("restartPolicy") == "Always"
+
+    @property
     def log(self) -> Path:
         """Log of the latest run."""
         return self._context.log_file(self.name, self.restarts)

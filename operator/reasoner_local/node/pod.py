@@ -86,7 +86,7 @@ class PodWorker:
         async with asyncio.TaskGroup() as group:
             sidecars = []
             for init in self._inits:
-                if init.spec.get("restartPolicy") == "Always":
+                if init.is_sidecar:
                     sidecars.append((init, group.create_task(init.run())))
                     continue
                 code = 137 if self._stopping.is_set() else await init.run()
@@ -144,7 +144,8 @@ class PodWorker:
 
     def _status(self, pod: Obj) -> Obj:
         inits, mains = [c.status() for c in self._inits], [c.status() for c in self._mains]
-        report = status.Report(inits, mains, self._policy, self._stopping.is_set())
+        plain, sidecars = ([c.status() for c in self._inits if c.is_sidecar is beside] for beside in (False, True))
+        report = status.Report(plain, mains, self._policy, self._stopping.is_set(), sidecars)
         phase = status.phase(report)
         held = (pod.get("status") or {}).get("conditions") or []
         host = self.context.facts.subnet.node
