@@ -150,7 +150,9 @@ def test_sums_of_shards_are_the_sum_of_the_whole_and_one_bit_shows() -> None:
     other = whole.clone()
     other[3, 5] = torch.nextafter(other[3, 5], torch.tensor(9.0, dtype=torch.bfloat16))
     assert int(sums.bits(whole)) != int(sums.bits(other))
-    assert sums.differing({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b", "c"]
+    assert sums.differing({"a": 1, "b": 2, "d": 1}, {"a": 1, "b": 3, "c": 4}) == ["b"]
+    assert sums.differing({"a": 1}, {"z": 1}) == ["a"]
+    assert sums.differing({}, {"z": 1}) == []
 
 
 class Colocated(torch.nn.Module):

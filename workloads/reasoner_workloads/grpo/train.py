@@ -86,7 +86,8 @@ class _Training:
         config.run_name = config.run_name or os.environ["WANDB_NAME"]
         own = self.folder / f"inputs-{self.world.local_rank}"
         dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
-        base = fetch_base_model(work.base_model, work.storage, own / "base")
+        # Fifteen gigabytes for the paper's 7B: not eight times on each node's disk.
+        base = self.world.once_a_node(lambda: fetch_base_model(work.base_model, work.storage, self.folder / "base"))
         lineage = self._lineage(dataset, base)
         this.reporter.update(lineage=lineage)
         policy, tokenizer = model.load(base, bf16=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -39,6 +40,13 @@ class World:
         values: list[T | None] = [None] * self.size
         dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]
+
+    def once_a_node(self, work: Callable[[], T]) -> T:
+        """What the node's first process makes of it, to every process of the node. After the group has formed."""
+        if self.size > 1 and not self._together():
+            raise RuntimeError("the process group has not formed yet")
+        made: list[T | None] = self.gather(work() if self.first_of_node else None)
+        return made[self.rank - self.local_rank]  # type: ignore[return-value]
 
     def most(self, number: int) -> int:
         """The largest of everyone's numbers."""

@@ -126,7 +126,7 @@ class _Server:
         """Lines of JSON for as long as the trainer stays: `loading`, `ready`, `serving`, and how it ends."""
         reply, mine = web.StreamResponse(), _Holder()
         await reply.prepare(request)
-        if (before := self.holder) is not None:
+        while (before := self.holder) is not None:
             # A trainer whose node was lost: this connection is its successor's.
             before.superseded = True
             await before.gone.wait()
