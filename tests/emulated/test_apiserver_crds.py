@@ -74,6 +74,23 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         f"{A}.default",
         "greater than or equal to 3",
     ),
+    "a default that breaks a rule": (
+        spec_of(a={"type": "integer", "default": 1, "x-kubernetes-validations": [{"rule": "self > 1"}]}),
+        f"{A}.default",
+        "failed rule: self > 1",
+    ),
+    "a default that a rule reads more of than there is": (
+        spec_of(
+            a={
+                "type": "object",
+                "default": {"c": 1},
+                "properties": {"b": {**STRING, "default": "x"}, "c": {"type": "integer"}},
+                "x-kubernetes-validations": [{"rule": "self.b != ''", "message": "b is there"}],
+            }
+        ),
+        f"{A}.default",
+        "no such key: b evaluating rule: b is there",
+    ),
     "a default with unknown fields": (
         spec_of(a={"type": "object", "properties": {"b": STRING}, "default": {"c": 1}}),
         f"{A}.default",

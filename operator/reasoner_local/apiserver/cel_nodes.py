@@ -44,20 +44,21 @@ class Node:
 
 def rules_of(schema: Schema) -> Node | None:
     """The rules of a CRD's schema, None where it has none."""
-    return _node(root_schema(schema))
+    return node_of(root_schema(schema))
 
 
-def _node(schema: Any) -> Node | None:
+def node_of(schema: Any) -> Node | None:
+    """The rules of a part of a schema, None where it has none."""
     if not isinstance(schema, dict):
         return None
-    found = {key: _node(inner) for key, inner in schema.get("properties", ANY).items()}
+    found = {key: node_of(inner) for key, inner in schema.get("properties", ANY).items()}
     properties = {key: node for key, node in found.items() if node is not None}
     node = Node(
         schema,
         tuple(schema.get(RULES, ())),
         properties,
-        _node(schema.get("additionalProperties")),
-        _node(schema.get("items")),
+        node_of(schema.get("additionalProperties")),
+        node_of(schema.get("items")),
     )
     return node if node.rules or properties or node.extra or node.items else None
 

@@ -9,7 +9,7 @@ from typing import Any
 from celpy.evaluation import CELEvalError
 
 from .cel_compile import program
-from .cel_nodes import Node, is_transition
+from .cel_nodes import Node, is_transition, node_of
 from .cel_types import Made, escaped, root_value, to_cel, to_object
 from .errors import FieldProblem, bad_value, duplicate, forbidden_field, required
 from .field_types import Schema
@@ -114,6 +114,13 @@ def object_rule_problems(obj: Obj, rules: Node, old: Any) -> Iterator[FieldProbl
     """Every rule that an object breaks; `old` is what it replaces, MISSING on creation."""
     before = old if old is MISSING else root_value(old)
     return _problems((root_value(obj), before), rules, "", {})
+
+
+def default_rule_problems(value: Any, schema: Schema, path: str) -> Iterator[FieldProblem]:
+    """Every rule of a CRD's schema that one of its own defaults breaks, as it stands there: nested defaults are not
+    filled in yet."""
+    rules = node_of(schema)
+    return iter(()) if rules is None else _problems((value, MISSING), rules, path, {})
 
 
 def _problems(values: tuple[Any, Any], node: Node, path: str, made: Made) -> Iterator[FieldProblem]:

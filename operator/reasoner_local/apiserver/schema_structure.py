@@ -8,6 +8,7 @@ from typing import Any
 
 from .cel_compile import rule_faults, walk
 from .cel_cost import cost_faults
+from .cel_rules import default_rule_problems
 from .cel_types import root_schema
 from .errors import FieldProblem, bad_value, forbidden_field, not_supported, required
 from .field_types import ANY, Schema
@@ -120,6 +121,7 @@ def _default_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
     if list(prune(pruned, node)):
         yield bad_value(place, value, "must not have unknown fields")
     yield from schema_problems(value, node, place)
+    yield from default_rule_problems(value, node, place)
 
 
 def _rule_problems(node: Schema, field: str) -> Iterator[FieldProblem]:
