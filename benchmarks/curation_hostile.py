@@ -36,6 +36,7 @@ FILES = {
     "test_curation_hostile_pages.py": "prompt injections",
     "test_curation_source_malformed.py": "broken files",
     "test_curation_source_warc.py": "WARC records",
+    "test_curation_hostile_job.py": "a whole job of thirty hostile rows, servers and replies",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from aiohttp import web
 
 
 @contextmanager
-def serving(app: web.Application, host: str = "127.0.0.1") -> Iterator[str]:
-    """The URL of the application while it is served."""
+def serving(app: web.Application, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The URL of the application while it is served, with `tls` over HTTPS."""
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     thread = threading.Thread(target=loop.run_forever, name="test-server", daemon=True)
@@ -20,13 +21,13 @@ def serving(app: web.Application, host: str = "127.0.0.1") -> Iterator[str]:
 
     async def start() -> int:
         await runner.setup()
-        site = web.TCPSite(runner, host, 0)
+        site = web.TCPSite(runner, host, 0, ssl_context=tls)
         await site.start()
         return int(runner.addresses[0][1])
 
     port = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
     try:
-        yield f"http://{host}:{port}"
+        yield f"{'https' if tls else 'http'}://{host}:{port}"
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)

@@ -18,6 +18,8 @@ from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.together import together
 
 LEVELS: tuple[str, ...] = get_args(Difficulty)
+#: Characters beyond which what a candidate ends with is no short answer.
+LONGEST_ANSWER = 2000
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ async def sample(record: Record, crew: Crew) -> list[str | None]:
     """The short answers of independent candidate solutions; None for one that gives none."""
     asked, solver = prompts.solution(record.question), crew.models["solver"]
     texts = await together(solver.write(asked, seed) for seed in range(crew.filters.candidates))
-    return [extract_answer(text) for text in texts]
+    answers = [extract_answer(text) for text in texts]
+    return [answer if answer and len(answer) <= LONGEST_ANSWER else None for answer in answers]
 
 
 def keep_or_drop(correct: int, filters: Filters) -> None:
