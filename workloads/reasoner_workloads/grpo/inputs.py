@@ -1,0 +1,50 @@
+"""What a run is made from: dataset, base model, benchmarks, fetched and read. Called by `train`; needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reasoner_api.grpo import Lineage
+from reasoner_api.task import GRPOTask
+from reasoner_workloads.common.run import Run
+from reasoner_workloads.grpo import benchmark, data
+from reasoner_workloads.grpo.reward import Tokens
+from reasoner_workloads.grpo.tokens import tokens_of
+from reasoner_workloads.training import model
+from reasoner_workloads.training.inputs import fetch_base_model, fetch_dataset
+from reasoner_workloads.training.world import World
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All of it, on this process's side."""
+
+    policy: Any
+    """The base model, which is trained."""
+    tokenizer: Any
+    tokens: Tokens
+    """The same tokenizer as the reward uses it."""
+    questions: data.Questions
+    benchmarks: list[benchmark.Questions]
+    lineage: Lineage
+
+
+def fetch(this: Run[GRPOTask], folder: Path, world: World) -> Inputs:
+    """Fetch and read the inputs, what is large once for the processes of a node. Raises ConfigError where one will not
+    do."""
+    work, own = this.task.work, folder / f"inputs-{world.local_rank}"
+    dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
+    # Fifteen gigabytes for the paper's 7B: not eight times on each node's disk.
+    base = world.once_a_node(lambda: fetch_base_model(work.base_model, work.storage, folder / "base"))
+    verifier = this.task.verifier
+    lineage = Lineage(
+        dataset=dataset.identity, verifier=verifier.digest if verifier else None, base_model=base.identity
+    )
+    this.reporter.update(lineage=lineage)
+    policy, tokenizer = model.load(base, bf16=False)
+    tokens = tokens_of(tokenizer)
+    questions = data.read(dataset, work.grpo, work.evaluation, tokens.count)
+    benchmarks = [benchmark.read(*each, own, work) for each in enumerate(work.evaluation.benchmarks)]
+    return Inputs(policy, tokenizer, tokens, questions, benchmarks, lineage)
