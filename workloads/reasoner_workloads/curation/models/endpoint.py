@@ -11,6 +11,7 @@ import random
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE
@@ -100,8 +101,19 @@ class Endpoint:
 
     async def _persist(self, asked: Asked) -> Completion:
         """Try until it is answered, or will not be."""
+        try:
+            return await self._speak(asked)
+        except Passing as failure:
+            failed = [failure]
+
+        async def again() -> Completion:
+            if failed:
+                raise failed.pop()
+            return await self._speak(asked)
+
+        # Only now: what tenacity does for each call costs as much as a request.
         trying = AsyncRetrying(retry=retry_if_exception_type(Passing), wait=_pause, stop=self._is_enough, reraise=True)
-        completion: Completion = await trying(self._speak, asked)
+        completion: Completion = await trying(again)
         return completion
 
     def _is_enough(self, state: RetryCallState) -> bool:
@@ -177,13 +189,20 @@ class Endpoint:
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 timeout=aiohttp.ClientTimeout(total=self.spec.timeout_seconds),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
+                proxy=_proxy_of(self._url),
             )
         return self._session
 
     def _says(self, error: Exception, field: str = "") -> str:
         where = f"models.{self.role}.{field}" if field else f"models.{self.role}"
         return f"{where}: {self.spec.base_url}: {error}"
+
+
+def _proxy_of(url: URL) -> str | None:
+    """The environment's proxy. Looked up once: aiohttp would do so for each request, in a thread."""
+    if proxy_bypass(url.host or ""):
+        return None
+    return getproxies().get(url.scheme)
 
 
 def _limit(a_minute: int | None, shards: int) -> Limit | None:
