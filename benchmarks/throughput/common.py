@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import time
 from collections.abc import Iterator
@@ -35,11 +34,18 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
+def _waited() -> float:
+    """Seconds for which this thread could have run and had no core (Linux tells; elsewhere 0)."""
+    told = Path("/proc/thread-self/schedstat")
+    return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0.0
+
+
 @contextmanager
 def measured(out: Path) -> Iterator[dict[str, float]]:
-    """Wall and CPU seconds of the block, imports left out; `answers` is for the client to set."""
+    """Wall and CPU seconds of the block and those it waited for a core, imports left out. `answers` is for the client
+    to set."""
     told: dict[str, float] = {}
-    began, cpu = time.monotonic(), _cpu()
+    began, cpu, waited = time.monotonic(), _cpu(), _waited()
     yield told
-    told |= {"seconds": time.monotonic() - began, "cpu_seconds": _cpu() - cpu, "pid": os.getpid()}
+    told |= {"seconds": time.monotonic() - began, "cpu_seconds": _cpu() - cpu, "waited": _waited() - waited}
     out.write_text(json.dumps(told))

@@ -29,8 +29,9 @@ async def main() -> None:
     )
     numbers = iter(range(told.requests))
     with measured(told.folder / "told.json") as found:
-        async with Responses(FileStore(told.folder / "store"), "bench") as responses:
-            models = open_models(work, Purse(Ledger()), {})
+        store = FileStore(told.folder / "store")
+        async with Responses(store, "bench") as responses:
+            models = open_models(work, Purse(Ledger(), store), {})
             model = models["solver"].at(await responses.open(""))
 
             async def ask() -> int:

@@ -138,6 +138,18 @@ class Price(Model):
     """US dollars per million completion tokens."""
 
 
+class Batch(Model):
+    """The provider's batch API (OpenAI's `/files` and `/batches` below the base URL): half the price, answers within a
+    day. `price` is then that of the batch API."""
+
+    max_requests: Annotated[int, Field(ge=1, le=50_000)] = 10_000
+    """Requests of a batch at most."""
+    wait_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Seconds for which the first request of a batch waits for others."""
+    poll_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
+    """Seconds between two looks whether a batch is over."""
+
+
 class ModelEndpoint(Model):
     """An OpenAI-compatible chat endpoint."""
 
@@ -161,6 +173,8 @@ class ModelEndpoint(Model):
     """Seconds until a request counts as failed and is tried again."""
     price: Price = Price()
     """Price of its tokens, for `.status.usage` and the budget."""
+    batch: Batch | None = None
+    """Whether requests go through the provider's batch API (`{}` is enough); one by one when absent."""
 
 
 class Models(Model):

@@ -120,9 +120,10 @@ async def opened(
 ) -> AsyncIterator[dict[str, Model]]:
     """Models, their answers kept in a store of their own or in the one given."""
     with tempfile.TemporaryDirectory() as folder:
-        async with Responses(store or FileStore(Path(folder)), "one") as responses:
+        kept = store or FileStore(Path(folder))
+        async with Responses(kept, "one") as responses:
             cell = await responses.open("")
-            models = open_models(spec, purse or Purse(Ledger()), env or {})
+            models = open_models(spec, purse or Purse(Ledger(), kept), env or {})
             try:
                 yield {role: model.at(cell) for role, model in models.items()}
             finally:

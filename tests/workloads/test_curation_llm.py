@@ -62,7 +62,7 @@ async def test_keys_go_to_their_own_endpoint_and_no_key_is_made_up(server: ChatS
 
 def test_a_key_that_is_promised_must_be_there(server: ChatServer) -> None:
     with pytest.raises(ConfigError, match=r"models\.extractor\.apiKeySecretRef: EXTRACTOR_API_KEY is not set"):
-        open_models(work(server, apiKeySecretRef={"name": "s"}), Purse(Ledger()), {})
+        open_models(work(server, apiKeySecretRef={"name": "s"}), Purse(Ledger(), FileStore(Path("/nowhere"))), {})
 
 
 REPLIES: dict[str, tuple[list[Reply], str]] = {
@@ -133,7 +133,7 @@ async def test_one_refused_request_drops_its_row_and_all_refused_end_the_run(ser
 
 async def test_usage_and_cost(server: ChatServer) -> None:
     spec, ledger = work(server, price={"inputPerMillion": 2.0, "outputPerMillion": 10.0}), Ledger()
-    async with opened(spec, purse=Purse(ledger)) as models:
+    async with opened(spec, purse=Purse(ledger, FileStore(Path("/nowhere")))) as models:
         await models["solver"].write(prompts.solution("Why?"))
         server.usage = None
         await models["solver"].write(prompts.solution("x" * 400))

@@ -92,6 +92,7 @@ class Model:
             completion, kept = await self.endpoint.flights.run(answering)
         except wire.Refused as refusal:
             raise Dropped("refused", f"{self.role}: {refusal}"[:300]) from refusal
+        await self.endpoint.kept(asked.key)
         if kept:
             self.endpoint.purse.ledger.reuse(self.role, completion, self.spec.price)
         return completion

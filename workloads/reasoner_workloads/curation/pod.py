@@ -97,7 +97,7 @@ class Pod:
             self.feed = Feed(Desk(self.store, self.claims, responses, self.ledger), parts, self.work.shards)
             self._recall()
             models = open_models(self.work, self.purse, os.environ)
-            busy = self.work.recrawl.concurrency + sum(model.spec.concurrency for model in models.values())
+            busy = self.work.recrawl.concurrency + sum(model.endpoint.in_flight for model in models.values())
             busy = max(1, min(busy, -(-self.feed.rows // self.work.shards)))
             try:
                 await self._curate(models, shared, busy)

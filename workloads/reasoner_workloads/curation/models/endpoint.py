@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,6 +24,8 @@ from reasoner_api.curation import ModelEndpoint
 from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.models import gate, rates, wire
+from reasoner_workloads.curation.models.batch_api import BatchAPI, Told
+from reasoner_workloads.curation.models.batches import Batches
 from reasoner_workloads.curation.models.dialect import Dialect
 from reasoner_workloads.curation.models.flights import Flights
 from reasoner_workloads.curation.models.purse import Bill, Purse
@@ -58,7 +61,7 @@ class Endpoint:
     """One endpoint. Close it."""
 
     def __init__(self, role: str, spec: ModelEndpoint, key: str | None, shards: int, purse: Purse) -> None:
-        """`role` is the one whose spec it is."""
+        """`role` is the one whose spec it is; `purse` pays for its requests, and its store knows of batches."""
         self.role = role
         self.purse = purse
         self.spec = spec
@@ -69,11 +72,26 @@ class Endpoint:
         self._tokens = _limit(spec.tokens_per_minute, shards)
         self._dialect = Dialect()
         self._granted = self._refused = self._owed = 0
-        self._url = URL(f"{spec.base_url.rstrip('/')}/chat/completions")
-        self._headers = CIMultiDict({CONTENT_TYPE: "application/json"})
+        self._base = spec.base_url.rstrip("/")
+        # Parsed once, as it is asked for again and again.
+        self._urls = {"chat/completions": URL(f"{self._base}/chat/completions")}
+        self._headers: CIMultiDict[str] = CIMultiDict()
         if key:
             self._headers[AUTHORIZATION] = f"Bearer {key}"
         self._session: aiohttp.ClientSession | None = None
+        self._batches: Batches | None = None
+        if spec.batch is not None:
+            self._batches = Batches(spec.batch, BatchAPI(self._call), purse.store, role)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way at a time, at most."""
+        return self.spec.batch.max_requests if self.spec.batch is not None else self.spec.concurrency
+
+    async def kept(self, key: str) -> None:
+        """The answer to a request is in the store. Raises StoreError."""
+        if self._batches is not None:
+            await self._batches.kept(key)
 
     async def complete(self, asked: Asked) -> Completion:
         """The answer to a request. Raises Refused, ConfigError or WorkloadError."""
@@ -96,6 +114,8 @@ class Endpoint:
     async def close(self) -> None:
         """Wait for what is on its way, then close the connections."""
         await self.flights.land()
+        if self._batches is not None:
+            await self._batches.close()
         if self._session is not None:
             await self._session.close()
 
@@ -135,6 +155,9 @@ class Endpoint:
                     raise
 
     async def _ask(self, asked: Asked, spoken: dict[str, Any]) -> Completion:
+        if self._batches is not None:
+            bill, batches = replace(asked.bill, completion_tokens=self.spec.max_tokens), self._batches
+            return await self.purse.pay(bill, lambda: batches.ask(asked.key, spoken))
         if self._requests is not None:
             await self._requests.acquire()
         if self._tokens is not None:
@@ -160,17 +183,40 @@ class Endpoint:
         return completion
 
     async def _send(self, asked: Asked, spoken: dict[str, Any]) -> Completion:
+        headers = {"Idempotency-Key": asked.key}
         with self.flights.sent():
-            completion = await self._post(asked.key, json.dumps(spoken, ensure_ascii=False).encode())
+            told = await self._fetch("POST", "chat/completions", spoken, headers)
+            self.rates.note(told.headers)
+            completion = wire.read(*told)
         # Not every server counts.
         return completion if completion.prompt_tokens else completion._replace(prompt_tokens=asked.bill.prompt_tokens)
 
-    async def _post(self, key: str, data: bytes) -> Completion:
-        headers = self._headers.copy()
-        headers["Idempotency-Key"] = key
+    async def _call(self, method: str, path: str, content: Any) -> Told:
+        """A request to the batch API, until it is answered."""
+
+        async def fetch() -> Told:
+            told = await self._fetch(method, path, content() if callable(content) else content)
+            failure = wire.failure(*told) if told.status != 200 else None
+            if isinstance(failure, Passing):
+                raise failure
+            return told
+
+        trying = AsyncRetrying(retry=retry_if_exception_type(Passing), wait=_pause, stop=self._is_enough, reraise=True)
+        told: Told = await trying(fetch)
+        return told
+
+    async def _fetch(self, method: str, path: str, content: Any, headers: Mapping[str, str] | None = None) -> Told:
+        """One HTTP request: a form as it is, anything else as JSON. Raises Passing or Misconfigured."""
+        sent, data = self._headers.copy(), content
+        if headers:
+            sent.update(headers)
+        if content is not None and not isinstance(content, aiohttp.FormData):
+            sent[CONTENT_TYPE] = "application/json"
+            data = json.dumps(content, ensure_ascii=False).encode()
+        url = self._urls.get(path) or URL(f"{self._base}/{path}")
         try:
-            async with self._opened().post(self._url, data=data, headers=headers, allow_redirects=False) as response:
-                answer = await response.read()
+            async with self._opened().request(method, url, data=data, headers=sent, allow_redirects=False) as response:
+                return Told(response.status, response.headers, await response.read())
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self.spec.timeout_seconds:g} s (timeoutSeconds)") from error
         except aiohttp.ClientConnectorCertificateError as error:
@@ -179,8 +225,6 @@ class Endpoint:
             raise Misconfigured("baseURL", "it is no URL") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Passing(f"the connection failed: {error or type(error).__name__}") from error
-        self.rates.note(response.headers)
-        return wire.read(response.status, response.headers, answer)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -189,7 +233,7 @@ class Endpoint:
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 timeout=aiohttp.ClientTimeout(total=self.spec.timeout_seconds),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                proxy=_proxy_of(self._url),
+                proxy=_proxy_of(URL(self._base)),
             )
         return self._session
 

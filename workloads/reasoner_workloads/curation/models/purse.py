@@ -29,6 +29,8 @@ class Bill:
     prompt_tokens: int
     """More or less."""
     price: Price
+    completion_tokens: int = 0
+    """What is expected while no request of the role has been answered."""
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Purse:
     """A pod's spending, against the job's funds."""
 
     ledger: Ledger
+    store: Store
+    """The job's."""
     funds: list[Fund] = field(default_factory=list)
     """One for each limit that the budget has."""
 
@@ -80,7 +84,8 @@ class Purse:
         return completion
 
     def _expect(self, bill: Bill) -> dict[str, float]:
-        written = self._means[bill.role].value
+        mean = self._means[bill.role]
+        written = mean.value if mean.requests else bill.completion_tokens
         cost = cost_of(bill.prompt_tokens, written, bill.price)
         return {COST: cost, TOKENS: float(bill.prompt_tokens + written)}
 
@@ -119,4 +124,4 @@ def open_purse(budget: Budget, ledger: Ledger, store: Store, pod: int, shards: i
     funds = [Fund(store, name, cap, shards, pod) for name, cap in limits.items() if cap is not None]
     for fund in funds:
         fund.open()
-    return Purse(ledger, funds)
+    return Purse(ledger, store, funds)

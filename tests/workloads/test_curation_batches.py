@@ -1,0 +1,153 @@
+"""Requests in a provider's batches: formed, waited for, found again after a kill, asked again where they failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.common.store import FileStore
+from reasoner_workloads.curation import prompts
+from reasoner_workloads.curation.ledger import Ledger
+from reasoner_workloads.curation.llm import Model
+from reasoner_workloads.curation.models import endpoint
+from reasoner_workloads.curation.models.batches import ROOT
+from reasoner_workloads.curation.models.purse import Purse
+from reasoner_workloads.curation.records import Dropped
+from support.batch_server import BatchServer, batch_server
+from support.chat_server import opened, work
+
+ASKED = prompts.solution("Why?")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchServer]:
+    monkeypatch.setattr(endpoint, "_BACKOFF", lambda _: 0.01)
+    with batch_server() as made:
+        yield made
+
+
+@asynccontextmanager
+async def solver(server: BatchServer, store: FileStore, **batch: Any) -> AsyncIterator[Model]:
+    """A model that is asked in batches."""
+    spec = {"waitSeconds": 0.1, "pollSeconds": 0.1, **batch}
+    price = {"inputPerMillion": 1, "outputPerMillion": 2}
+    told = work(server, batch=spec, price=price)  # type: ignore[arg-type]
+    async with opened(told, purse=Purse(Ledger(), store), store=store) as models:
+        yield models["solver"]
+
+
+async def until(check: Callable[[], object]) -> None:
+    """Wait for what another thread does."""
+    async with asyncio.timeout(30):
+        while True:
+            if check():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_requests_share_a_batch(server: BatchServer, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    server.answer = lambda body: (200, f"hello {body['seed']}")
+    server.looks = 3
+    async with solver(server, store) as model:
+        found = await asyncio.gather(*(model.write(ASKED, seed) for seed in range(20)))
+    assert found == [f"hello {seed}" for seed in range(20)]
+    assert len(server.batches) == 1
+    assert set(server.asked.values()) == {1}
+    usage = model.endpoint.purse.ledger.usage
+    assert (usage.requests, usage.cost_usd) == (20, pytest.approx(20 * 120e-6))
+    # All its answers are kept: nothing is left to find again.
+    assert store.list(ROOT) == []
+
+
+async def test_a_batch_has_so_many_requests_at_most(server: BatchServer, tmp_path: Path) -> None:
+    async with solver(server, FileStore(tmp_path), maxRequests=8) as model:
+        await asyncio.gather(*(model.write(ASKED, seed) for seed in range(20)))
+    sizes = [len(server.files[batch["input_file_id"]].splitlines()) for batch in server.batches.values()]
+    assert (sum(sizes), max(sizes)) == (20, 8)
+
+
+async def test_a_pod_that_takes_over_waits_for_the_batch_that_is_under_way(server: BatchServer, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    server.looks = 1_000_000
+    async with solver(server, store) as model:
+        rows = [asyncio.create_task(model.write(ASKED, seed)) for seed in range(10)]
+        await until(lambda: server.batches and server.batches["batch-0"]["looks"])
+        for row in rows:
+            row.cancel()
+    assert len(store.list(ROOT)) == 1
+    server.looks = 1
+    async with solver(server, store) as model:
+        assert await asyncio.gather(*(model.write(ASKED, seed) for seed in range(12))) == ["hello"] * 12
+    # Two are new, and none was asked for twice.
+    assert (len(server.batches), set(server.asked.values()), len(server.asked)) == (2, {1}, 12)
+    assert store.list(ROOT) == []
+
+
+async def test_a_batch_whose_id_got_lost_is_found_by_its_name(server: BatchServer, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    server.loses_answers = True
+    async with solver(server, store) as model:
+        row = asyncio.create_task(model.write(ASKED))
+        await until(lambda: server.batches)
+        row.cancel()
+    server.loses_answers = False
+    begun = len(server.batches)
+    async with solver(server, store) as model:
+        assert await model.write(ASKED) == "hello"
+    assert len(server.batches) == begun
+
+
+async def test_what_failed_or_was_not_come_to_is_asked_again(server: BatchServer, tmp_path: Path) -> None:
+    failed: set[int] = set()
+
+    def answer(body: dict[str, Any]) -> tuple[int, str] | None:
+        seed = body["seed"]
+        if seed < 4 and seed not in failed:
+            failed.add(seed)
+            return [None, (500, "oops"), (429, "slow down"), (200, "")][seed] if seed < 3 else None
+        return 200, "at last"
+
+    server.answer, server.end = answer, "expired"
+    async with solver(server, FileStore(tmp_path)) as model:
+        assert await asyncio.gather(*(model.write(ASKED, seed) for seed in range(6))) == ["at last"] * 6
+    assert sorted(server.asked.values()) == [1, 1, 2, 2, 2, 2]
+
+
+async def test_a_refused_request_drops_its_row_alone(server: BatchServer, tmp_path: Path) -> None:
+    server.answer = lambda body: (400, "too long") if body["seed"] == 1 else (200, "hello")
+    async with solver(server, FileStore(tmp_path)) as model:
+        found = await asyncio.gather(*(model.write(ASKED, seed) for seed in range(3)), return_exceptions=True)
+    assert (found[0], found[2]) == ("hello", "hello")
+    assert isinstance(found[1], Dropped)
+    assert found[1].reason == "refused"
+
+
+async def test_the_provider_in_trouble_is_asked_again(server: BatchServer, tmp_path: Path) -> None:
+    server.refuses = [500, 429, 503]
+    async with solver(server, FileStore(tmp_path)) as model:
+        assert await model.write(ASKED) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("end", "refuses", "says"),
+    [
+        ("failed", [], r"models\.extractor\.batch: .*failed: the model is not for batches"),
+        ("completed", [404], r"models\.extractor\.batch: .*no batch API is there"),
+        ("completed", [401], r"models\.extractor\.apiKeySecretRef: .*401"),
+    ],
+)
+async def test_what_no_retry_mends_names_the_field(
+    server: BatchServer, tmp_path: Path, end: str, refuses: list[int], says: str
+) -> None:
+    server.end, server.refuses = end, refuses
+    async with solver(server, FileStore(tmp_path)) as model:
+        with pytest.raises(ConfigError, match=says) as error:
+            await model.write(ASKED)
+    assert error.value.exit_code == 2

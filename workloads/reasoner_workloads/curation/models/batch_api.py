@@ -1,0 +1,130 @@
+"""A provider's batch API, as OpenAI has it and others copy it: `/files` and `/batches` below the base URL. Used by
+`batches`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import aiohttp
+from pydantic_core import from_json
+
+from reasoner_workloads.curation.models import wire
+from reasoner_workloads.curation.models.wire import Misconfigured, Passing, Refused
+
+#: What a batch carries so that it is found again.
+MARK = "reasoner_batch"
+#: Batches looked through for one whose answer got lost, and how many are listed at a time.
+MOST_LISTED, PAGE = 1000, 100
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+class Told(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+#: Sends a request by method, path below the base URL, and content, or what makes it; tries again what may pass.
+Call = Callable[[str, str, Any], Awaitable[Told]]
+
+
+class Line(NamedTuple):
+    """One request's answer in a batch."""
+
+    key: str
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class BatchAPI:
+    """The verbs."""
+
+    call: Call
+
+    async def submit(self, name: str, requests: Mapping[str, dict[str, Any]]) -> str:
+        """Begin a batch of requests by key; its id."""
+        packed = _packed(requests.items())
+
+        def form() -> aiohttp.FormData:
+            """A form is good for one try."""
+            made = aiohttp.FormData()
+            made.add_field("purpose", "batch")
+            made.add_field("file", packed, filename=f"{name}.jsonl", content_type="application/jsonl")
+            return made
+
+        file = await self._ask("POST", "files", form)
+        asked = {
+            "input_file_id": file["id"],
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": {MARK: name},
+        }
+        return str((await self._ask("POST", "batches", asked))["id"])
+
+    async def find(self, name: str) -> str | None:
+        """The id of the batch that was begun under a name, if it was."""
+        after = ""
+        for _ in range(MOST_LISTED // PAGE):
+            listed = await self._ask("GET", f"batches?limit={PAGE}{after}", None)
+            for one in listed["data"]:
+                if (one.get("metadata") or {}).get(MARK) == name:
+                    return str(one["id"])
+            if not listed.get("has_more") or not listed["data"]:
+                break
+            after = f"&after={listed['data'][-1]['id']}"
+        return None
+
+    async def ended(self, number: str) -> dict[str, Any] | None:
+        """A batch that is over, or None. Raises Misconfigured where the provider would not even begin."""
+        state: dict[str, Any] = await self._ask("GET", f"batches/{number}", None)
+        if state["status"] == "failed":
+            faults = [str(one.get("message")) for one in (state.get("errors") or {}).get("data") or []]
+            raise Misconfigured("batch", f"batch {number} failed: {'; '.join(faults)[:300] or 'no reason is given'}")
+        return state if state["status"] in _ENDED else None
+
+    async def lines(self, state: dict[str, Any]) -> list[Line]:
+        """The answers of a batch that is over, good ones and others; those that it did not come to are missing."""
+        found: list[Line] = []
+        for name in ("output_file_id", "error_file_id"):
+            if state.get(name):
+                told = await self.call("GET", f"files/{state[name]}/content", None)
+                if told.status != 200:
+                    raise wire.failure(told.status, told.headers, told.body)
+                found += _unpacked(told.body)
+        return found
+
+    async def _ask(self, method: str, path: str, content: Any) -> Any:
+        told = await self.call(method, path, content)
+        if told.status != 200:
+            failure = wire.failure(told.status, told.headers, told.body)
+            if isinstance(failure, Refused) or (isinstance(failure, Misconfigured) and failure.field == "model"):
+                raise Misconfigured("batch", f"{failure} (no batch API is there, or not for this model)")
+            raise failure
+        try:
+            return from_json(told.body)
+        except ValueError as error:
+            raise Passing(f"{path}: no JSON: {told.body[:100]!r}") from error
+
+
+def _packed(requests: Iterable[tuple[str, dict[str, Any]]]) -> bytes:
+    lines = (
+        {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body} for key, body in requests
+    )
+    return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+
+
+def _unpacked(text: bytes) -> Iterator[Line]:
+    for one in text.splitlines():
+        if not one.strip():
+            continue
+        line = from_json(one)
+        response = line.get("response") or {}
+        error = {"error": line.get("error") or {"message": "the batch has no answer to it"}}
+        body = response.get("body") or error
+        yield Line(line["custom_id"], int(response.get("status_code") or 500), json.dumps(body).encode())

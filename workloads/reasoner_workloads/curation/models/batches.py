@@ -1,0 +1,182 @@
+"""Requests in batches, for half the price and within a day. Used by `endpoint` in place of single requests.
+
+Requests wait for each other for a while, then go as one batch. What a batch holds is noted in the job's store before it
+is begun, and its id as soon as there is one: a pod that is killed leaves a batch that its next life, or whoever takes
+over its rows, waits for in its place. A batch whose id got lost is found again at the provider by its name. A note goes
+when all its answers are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from typing import Any
+
+from pydantic import BaseModel
+
+from reasoner_api.curation import Batch
+from reasoner_workloads.common.store import Missing, Store, StoreError
+from reasoner_workloads.curation.models import wire
+from reasoner_workloads.curation.models.batch_api import BatchAPI, Line
+from reasoner_workloads.curation.models.segments import Completion
+from reasoner_workloads.curation.models.wire import Misconfigured, Passing, Refused
+
+ROOT = "batches/"
+
+
+class Note(BaseModel):
+    """What is noted of a batch."""
+
+    keys: list[str]
+    id: str = ""
+
+
+class Batches:
+    """The batches of one endpoint, as one pod sees them."""
+
+    def __init__(self, spec: Batch, api: BatchAPI, store: Store, role: str) -> None:
+        self._spec = spec
+        self._api = api
+        self._store = store
+        self._folder = f"{ROOT}{role}/"
+        #: Requests that are in no batch yet, by key.
+        self._new: dict[str, dict[str, Any]] = {}
+        #: Who waits for which answer.
+        self._waiting: dict[str, list[asyncio.Future[Completion]]] = defaultdict(list)
+        #: By key, the batch that will bring its answer, or has.
+        self._coming: dict[str, str] = {}
+        self._brought: dict[str, Line] = {}
+        #: By batch, whose answers are not kept yet.
+        self._unkept: dict[str, set[str]] = {}
+        self._arrived, self._full = asyncio.Event(), asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._collecting: asyncio.Task[None] | None = None
+
+    async def ask(self, key: str, body: dict[str, Any]) -> Completion:
+        """The answer to a request, once its batch is over. Raises Passing, Refused or Misconfigured."""
+        future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._waiting[key].append(future)
+        if (line := self._brought.pop(key, None)) is not None:
+            self._bring(line)
+        elif key not in self._coming:
+            self._new[key] = body
+            self._arrived.set()
+            if len(self._new) >= self._spec.max_requests:
+                self._full.set()
+        if self._collecting is None or self._collecting.done():
+            self._collecting = self._start(self._collect(), self._new)
+        return await future
+
+    async def kept(self, key: str) -> None:
+        """The answer to a request is in the store. Raises StoreError."""
+        name = self._coming.pop(key, "")
+        left = self._unkept.get(name)
+        if left is None:
+            return
+        left.discard(key)
+        if not left:
+            del self._unkept[name]
+            await asyncio.to_thread(self._store.delete, self._folder + name)
+
+    async def close(self) -> None:
+        """Wait for nothing more; what is under way is found again."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _collect(self) -> None:
+        """Form batches of what comes, for ever."""
+        while True:
+            await self._arrived.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), self._spec.wait_seconds)
+            self._arrived.clear()
+            self._full.clear()
+            await self._adopt()
+            wanted = {key: body for key, body in self._new.items() if key not in self._coming}
+            self._new.clear()
+            keys = list(wanted)
+            for start in range(0, len(keys), self._spec.max_requests):
+                some = {key: wanted[key] for key in keys[start : start + self._spec.max_requests]}
+                self._start(self._run(some), some)
+
+    async def _adopt(self) -> None:
+        """Wait for batches that others, or this pod's earlier lives, have begun."""
+        for key in await asyncio.to_thread(self._store.list, self._folder):
+            name = key.removeprefix(self._folder)
+            if name in self._unkept:
+                continue
+            try:
+                note = Note.model_validate_json(await asyncio.to_thread(self._store.get, key))
+            except Missing:  # all of it is kept meanwhile
+                continue
+            if not note.id and (found := await self._api.find(name)):
+                note.id = found
+            if note.id:
+                self._expect(name, note.keys)
+                self._start(self._follow(name, note), note.keys)
+
+    async def _run(self, requests: dict[str, dict[str, Any]]) -> None:
+        name, note = secrets.token_hex(16), Note(keys=list(requests))
+        self._expect(name, note.keys)
+        await asyncio.to_thread(self._store.put, self._folder + name, note.model_dump_json().encode())
+        note.id = await self._api.submit(name, requests)
+        await asyncio.to_thread(self._store.put, self._folder + name, note.model_dump_json().encode())
+        await self._follow(name, note)
+
+    def _expect(self, name: str, keys: Iterable[str]) -> None:
+        self._unkept[name] = set(keys)
+        self._coming |= dict.fromkeys(keys, name)
+
+    async def _follow(self, name: str, note: Note) -> None:
+        """Wait for a batch's end and hand out what it brings."""
+        state = await self._api.ended(note.id)
+        while state is None:
+            await asyncio.sleep(self._spec.poll_seconds)
+            state = await self._api.ended(note.id)
+        missing = set(note.keys)
+        for line in await self._api.lines(state):
+            missing.discard(line.key)
+            self._bring(line)
+        for key in missing:
+            self._lose(key, Passing(f"batch {note.id} is {state['status']} without an answer to it"))
+
+    def _bring(self, line: Line) -> None:
+        if not self._waiting.get(line.key):
+            # Its row will ask.
+            self._brought[line.key] = line
+            return
+        try:
+            completion = wire.read(line.status, {}, line.body)
+        except (Passing, Refused, Misconfigured) as failure:
+            self._lose(line.key, failure)
+            return
+        for future in self._waiting.pop(line.key):
+            if not future.done():
+                future.set_result(completion)
+
+    def _lose(self, key: str, failure: Exception) -> None:
+        """A request that no batch will bring an answer to; asked again, it goes into another."""
+        self._new.pop(key, None)
+        name = self._coming.pop(key, "")
+        self._unkept.get(name, set()).discard(key)
+        for future in self._waiting.pop(key, []):
+            if not future.done():
+                future.set_exception(failure)
+
+    def _start(self, work: Coroutine[Any, Any, None], keys: Iterable[str]) -> asyncio.Task[None]:
+        """Do it beside; what ends it, ends the waiting for these."""
+
+        async def watched() -> None:
+            try:
+                await work
+            except (Passing, Refused, Misconfigured, StoreError) as failure:
+                for key in list(keys):
+                    self._lose(key, failure)
+
+        task = asyncio.create_task(watched())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
