@@ -38,6 +38,15 @@ def test_a_pod_that_comes_back_takes_up_what_it_had(store: Store) -> None:
     assert before.take(["a"]) is None
 
 
+def test_a_pod_that_comes_back_on_a_node_whose_clock_is_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Claims(store, 0) as before:
+        assert before.take(["a"]) == "a"
+    monkeypatch.setattr(claims.time, "time_ns", lambda: 1)
+    after = Claims(store, 0)
+    assert after.take(["a"]) == "a"
+    assert before.take(["a"]) is None
+
+
 def test_a_pod_that_gives_signs_of_life_keeps_its_piece_and_a_silent_one_loses_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

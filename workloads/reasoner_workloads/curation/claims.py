@@ -29,7 +29,7 @@ class Claim(BaseModel):
 
     pod: int
     life: str
-    """Of the pod's lives (restarts) the one that claimed; later ones sort later."""
+    """Of the pod's lives (restarts) the one that claimed; later ones sort later, whatever their nodes' clocks say."""
 
 
 class _Beat(Claim):
@@ -42,7 +42,7 @@ class Claims:
     def __init__(self, store: Store, pod: int, stale_seconds: float = STALE_SECONDS) -> None:
         self._store = store
         self._stale_seconds = stale_seconds
-        self.own = Claim(pod=pod, life=f"{time.time_ns():020d}-{secrets.token_hex(4)}")
+        self.own = Claim(pod=pod, life=_life_after(self._last_life(pod)))
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         #: By pod, its last beat and when this one saw it first.
@@ -70,6 +70,13 @@ class Claims:
                 return name
         return None
 
+    def _last_life(self, pod: int) -> str:
+        """The pod's life before this one; none sorts before all."""
+        try:
+            return _Beat.model_validate_json(self._store.get(_beat_key(pod))).life
+        except Missing:
+            return ""
+
     def _newest(self) -> dict[str, int]:
         """By claimed piece, the number of its last claim."""
         found = {}
@@ -87,7 +94,7 @@ class Claims:
         if owner.pod == self.own.pod:
             return owner.life < self.own.life
         try:
-            beat = self._store.get(f"pods/{owner.pod:05d}.json")
+            beat = self._store.get(_beat_key(owner.pod))
         except Missing:
             beat = b""
         known, since = self._seen.get(owner.pod, (None, 0.0))
@@ -101,12 +108,22 @@ class Claims:
         while True:
             beat = _Beat(pod=self.own.pod, life=self.own.life, count=count)
             try:
-                self._store.put(f"pods/{self.own.pod:05d}.json", beat.model_dump_json().encode())
+                self._store.put(_beat_key(self.own.pod), beat.model_dump_json().encode())
             except StoreError as error:
                 log.warning("no sign of life could be left: %s", error)
             count += 1
             if self._ended.wait(BEAT_SECONDS):
                 return
+
+
+def _life_after(last: str) -> str:
+    """The clock names it, but for one that is behind the last life's: its claims would look younger for ever."""
+    since = int(last.partition("-")[0] or 0)
+    return f"{max(time.time_ns(), since + 1):020d}-{secrets.token_hex(4)}"
+
+
+def _beat_key(pod: int) -> str:
+    return f"pods/{pod:05d}.json"
 
 
 def _key(name: str, epoch: int) -> str:
