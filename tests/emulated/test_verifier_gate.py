@@ -52,7 +52,7 @@ def manifest(root: Path, digest: str) -> Obj:
 
 @pytest.mark.timeout(300)
 async def test_a_verifier_trained_on_shuffled_verdicts_is_published_and_refused_serving(tmp_path: Path) -> None:
-    stand_ins.publish(tmp_path)
+    stand_ins.publish(tmp_path, steps=1)
     digest = shuffled(tmp_path / "verdicts", tmp_path / "shuffled.parquet")
     async with (
         LocalCluster(tmp_path / "cluster", infra=False, operator=True) as cluster,

@@ -15,11 +15,11 @@ from typing import Any
 from reasoner_api.report import RunReport
 
 
-def publish(folder: Path) -> None:
+def publish(folder: Path, steps: int = 40) -> None:
     """The four stand-ins below a folder; the policy base barely trained."""
     output = folder.as_uri()
-    command = [sys.executable, "-m", "reasoner_workloads.tiny", "--output", output, "--steps", "40"]
-    subprocess.run(command, check=True, env=environment(), capture_output=True, timeout=120)
+    command = [sys.executable, "-m", "reasoner_workloads.tiny", "--output", output, "--steps", str(steps)]
+    subprocess.run(command, check=True, env=environment(), capture_output=True, timeout=300)
 
 
 def environment(**more: str) -> dict[str, str]:
