@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from numbers import Real
 from typing import Any
 
 from reasoner_api.reward import Reward, RewardTerm
@@ -54,11 +55,11 @@ class Term:
         return [self.weight * value for value in self._checked(found, len(responses))]
 
     def _checked(self, found: Any, count: int) -> list[float]:
-        if not isinstance(found, Sequence) or len(found) != count:
+        values = [0.0 if value is None else value for value in found] if isinstance(found, Iterable) else []
+        if len(values) != count:
             raise self._wrong(f"{count} numbers were wanted, one a completion, and it returned {found!r:.200}")
-        values = [0.0 if value is None else value for value in found]
         for value in values:
-            if not isinstance(value, int | float) or not math.isfinite(value):
+            if not isinstance(value, Real) or not math.isfinite(value):
                 raise self._wrong(f"{value!r:.100} is no finite number")
         return [float(value) for value in values]
 
@@ -85,7 +86,7 @@ def _made(place: int, term: RewardTerm) -> Callable[..., Any]:
         raise ConfigError(f"{at}.name: the entry point {term.name!r} is no function that makes a reward function")
     try:
         inspect.signature(factory).bind(**term.args)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{at}.args: {term.name!r} does not take them: {error}") from error
     function = factory(**term.args)
     if not callable(function):
