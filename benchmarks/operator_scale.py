@@ -41,7 +41,7 @@ LIMITS = {"kopf": (10.0, 5.0), "reasoner": (20.0, 10.0)}
 #: How much dearer an object may be among the large count.
 MAX_RATIO = 1.5
 #: Seconds until a run is given up.
-PATIENCE = 280.0
+PATIENCE = 1800.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
