@@ -176,3 +176,10 @@ def test_built_in_lists_have_their_keys(api: Api) -> None:
     assert api.apply(f"{SERVICES}/keys", service, "ann").status_code == 200
     ports = api.get(f"{SERVICES}/keys").json()["spec"]["ports"]
     assert ports == [{"port": 80, "name": "web", "protocol": "TCP", "targetPort": 80}]
+
+
+def test_what_looks_like_a_date_in_yaml_is_text(api: Api) -> None:
+    head = f"apiVersion: {GROUP}/v1\nkind: Plan\nmetadata: {{name: dated}}\n"
+    body = head + "spec: {title: 2026-01-31, args: [2026-01-31T10:00:00Z]}\n"
+    made = api.apply(f"{PLANS}/dated", body)
+    assert made.json()["spec"] == {"title": "2026-01-31", "args": ["2026-01-31T10:00:00Z"]}

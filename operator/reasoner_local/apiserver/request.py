@@ -13,6 +13,16 @@ from .protobuf import PROTOBUF, decode
 _TRUE = ("true", "True", "1")
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML as far as JSON goes: what looks like a date stays text."""
+
+
+_Yaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 @dataclass(frozen=True)
 class Target:
     """What a path under /api or /apis names; parts that it leaves out are empty."""
@@ -65,7 +75,7 @@ async def body_of(request: web.Request) -> Any:
         raise unsupported_media("application/json", "application/yaml", PROTOBUF)
     try:
         if "yaml" in content and raw.lstrip()[:1] not in (b"{", b"["):
-            return yaml.safe_load(raw)
+            return yaml.load(raw, _Yaml)
         return json.loads(raw)
     except (ValueError, yaml.YAMLError) as error:
         raise bad_request(f"unable to parse the request body: {error}") from error
