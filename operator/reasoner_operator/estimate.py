@@ -136,6 +136,10 @@ def grpo(spec: GRPORunSpec, step_seconds: float) -> Estimate:
     generation = settings.per_device_train_batch_size * settings.steps_per_generation * processes
     each = settings.steps_per_generation * settings.num_iterations / settings.gradient_accumulation_steps
     warnings = []
+    if not processes:
+        warnings.append("rollout.mode: server takes the last of compute.nodes for itself: set at least 2")
+    if (spec.compute.gpus_per_node or 1) % spec.rollout.tensor_parallel_size:
+        warnings.append("rollout.tensorParallelSize: does not divide compute.gpusPerNode")
     if generation % settings.num_generations:
         warnings.append(f"grpo.numGenerations: {settings.num_generations} does not divide {generation} completions")
     if each % 1:
@@ -165,5 +169,6 @@ def _pods(spec: VerifierTrainingSpec | GRPORunSpec) -> dict[str, int]:
 
 
 def _processes(spec: VerifierTrainingSpec | GRPORunSpec) -> int:
-    """One a GPU; one a pod where there is none."""
-    return (spec.compute.nodes or 1) * (spec.compute.gpus_per_node or 1)
+    """Those that train: one a GPU; one a pod where there is none. A rollout server's pod trains nothing."""
+    server = isinstance(spec, GRPORunSpec) and spec.rollout.mode == "server"
+    return ((spec.compute.nodes or 1) - server) * (spec.compute.gpus_per_node or 1)

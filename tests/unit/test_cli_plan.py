@@ -37,6 +37,25 @@ def test_the_papers_7b_run_by_its_own_arithmetic() -> None:
     assert facts["hours"] == pytest.approx(48, abs=1)
 
 
+def test_a_rollout_servers_node_trains_nothing(tmp_path: Path) -> None:
+    sample = SAMPLES / "paper" / "grpo-7b-server.yaml"
+    facts = plan(sample)[1][0]["facts"]
+    assert (facts["pods"], facts["gpus"], facts["processes"]) == (4, 32, 24)
+    assert (facts["completionsAStep"], facts["completionsAGeneration"]) == (2112, 8448)
+
+    obj = yaml.safe_load(sample.read_text())
+    obj["spec"]["rollout"]["tensorParallelSize"] = 3
+    obj["spec"]["compute"]["nodes"] = 1
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(obj))
+    code, (found,) = plan(path)
+    assert code == 1
+    assert [warning.partition(":")[0] for warning in found["warnings"]] == [
+        "rollout.mode",
+        "rollout.tensorParallelSize",
+    ]
+
+
 @pytest.mark.parametrize("path", sorted(SAMPLES.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_sample_has_a_plan_as_tables_and_as_json(path: Path) -> None:
     assert plan(path)[1][0]["facts"]
