@@ -99,9 +99,7 @@ def prove_shards(proof: Proof) -> None:
         job = proof.job(name, shards)
         reports = job.run(SECONDS)
         proof.check_result(name, job, reports)
-        usage = next(report.usage for report in reports if report.complete)
-        assert usage is not None
-        proof.cost = usage.cost_usd
+        proof.cost = sum(report.usage.cost_usd for report in reports if report.complete and report.usage)
 
 
 def prove_faults(proof: Proof) -> None:

@@ -174,7 +174,12 @@ class Job:
         command = [sys.executable, "-W", "error", "-m", "reasoner_workloads", "curation", "--task"]
         with (self.folder / f"log-{index}").open("ab") as log:
             self.pods[index] = subprocess.Popen(
-                [*command, str(self.folder / "task.json")], env=env, stdout=log, stderr=subprocess.STDOUT
+                [*command, str(self.folder / "task.json")],
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Apart, as containers are: the scheduler gives each its share, and no signal reaches it by the way.
+                start_new_session=True,
             )
 
     def word(self, index: int) -> Path:
