@@ -73,9 +73,9 @@ def _serve(pipe: Connection) -> None:
     while True:
         try:
             truth, answer = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+            pipe.send(_equal(truth, answer))
+        except (EOFError, BrokenPipeError, KeyboardInterrupt):
             return
-        pipe.send(_equal(truth, answer))
 
 
 def _equal(truth: str, answer: str) -> bool:
