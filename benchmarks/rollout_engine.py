@@ -119,10 +119,8 @@ def _show(name: str, stream: IO[str]) -> None:
     """What a pod says, shortened where it is a step's log."""
     for line in stream:
         if METRIC in line:
-            print(
-                f"{name} | nats a token between sampler and trainer: {line.partition(METRIC)[2].split(',')[0]}",
-                flush=True,
-            )
+            value = line.partition(METRIC)[2].partition(",")[0].strip(" :'")
+            print(f"{name} | sampler and trainer differ by {value} nats a token", flush=True)
         elif not line.startswith("{"):
             print(f"{name} | {line.rstrip()[:200]}", flush=True)
 
