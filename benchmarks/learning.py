@@ -45,7 +45,7 @@ def main() -> int:
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory(prefix="learning-") as own:
             loop = Loop((arguments.folder or Path(own)) / str(seed), seed)
-            row = loop.verify() if arguments.verifier_only else loop.run()
+            row = loop.verify(policy_steps=1) if arguments.verifier_only else loop.run()
         print(" | ".join(f"{value:>10.4g}" for value in row), flush=True)
         found = dict(zip(columns, row, strict=True))
         failed |= found["agreement"] <= 0.9 or found.get("after", 1.0) - found.get("before", 0.0) < 0.4
@@ -74,9 +74,10 @@ class Loop:
         policy = self._report("GRPORun").metrics
         return (*verified, serving, reinforced, policy["reward_before"], policy["reward_after"])
 
-    def verify(self) -> tuple[float, ...]:
-        """The figures of the columns up to `baseline`."""
-        seeding = self._timed("-m", "reasoner_workloads.tiny", "--output", f"{self.root}/seed", "--seed", self.seed)
+    def verify(self, policy_steps: int | None = None) -> tuple[float, ...]:
+        """The figures of the columns up to `baseline`; `policy_steps` where the policy base need not know much."""
+        seed = ["-m", "reasoner_workloads.tiny", "--output", f"{self.root}/seed", "--seed", self.seed]
+        seeding = self._timed(*seed, *(["--steps", policy_steps] if policy_steps else []))
         trained = self._timed("-m", "reasoner_workloads", "verifier", "--task", self._write(self._verifier_task()))
         found = self._report("VerifierTraining").metrics
         return self.seed, seeding, trained, found["agreement"], found["baseline_agreement"]
