@@ -27,6 +27,7 @@ from reasoner_local import infrastructure
 from reasoner_local.client import (
     CLUSTER_ROLE_BINDINGS,
     ENDPOINTS,
+    NODES,
     SERVICE_ACCOUNTS,
     SLICES,
     ApiError,
@@ -157,6 +158,8 @@ class StandIn:
             await self._serve(client, facts, stack)
             yield self
             await node.stop(LAST_GRACE)
+            # What is left of its pods is the garbage collector's once there is no such node.
+            await client.delete(NODES, await client.get(NODES, None, NAME))
             for controller in controllers:
                 await controller.stop()
             for task in tasks:
