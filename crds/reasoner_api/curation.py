@@ -171,6 +171,9 @@ class ModelEndpoint(Model):
     """Completion tokens at most."""
     timeout_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 120.0
     """Seconds until a request counts as failed and is tried again."""
+    hedge_after_seconds: Annotated[float, Field(ge=0.1, le=3600)] | None = None
+    """Seconds after which a request without an answer is sent a second time, and the first answer counts: against
+    servers that now and then let one hang. Counted as paid twice. Never when absent."""
     price: Price = Price()
     """Price of its tokens, for `.status.usage` and the budget."""
     batch: Batch | None = None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from reasoner_api.curation import CurationJobSpec, ModelEndpoint
@@ -33,6 +34,8 @@ class Assumptions:
     """Completion tokens of a candidate."""
     request_seconds: float = 5.0
     """Seconds of a request in flight."""
+    batch_seconds: float = 7200.0
+    """Seconds of a batch of the provider's batch API; a day at most."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ def curation(spec: CurationJobSpec, given: Assumptions) -> Estimate:
 
 
 def _seconds(endpoint: ModelEndpoint, requests: int, tokens: int, pods: int, given: Assumptions) -> float:
-    """By whichever binds: concurrency, requests a minute, tokens a minute."""
+    """By whichever binds: concurrency, requests a minute, tokens a minute; the size of batches, where it is batches."""
+    if endpoint.batch is not None:
+        return math.ceil(requests / (endpoint.batch.max_requests * pods)) * given.batch_seconds
     return max(
         requests * given.request_seconds / (endpoint.concurrency * pods),
         requests / endpoint.requests_per_minute * 60 if endpoint.requests_per_minute else 0.0,

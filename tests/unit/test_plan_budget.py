@@ -55,6 +55,16 @@ def test_a_spent_budget_stalls_the_run_and_is_no_end() -> None:
     assert [note.type for note in found.notes] == ["Warning"]
 
 
+def test_who_finds_the_budget_spent_speaks_for_all() -> None:
+    usage = Usage(requests=30, cost_usd=5.0)
+    partly, whole = usage.model_copy(update={"requests": 9, "cost_usd": 1.5}), usage
+    pods = (
+        pod("demo-0", TERMINATED.model_copy(update={"usage": partly}), index=0, phase="Failed"),
+        pod("demo-1", SPENT.model_copy(update={"usage": whole}), index=1, phase="Failed"),
+    )
+    assert made(case(5, *pods)).status["usage"]["costUSD"] == 5.0
+
+
 def test_it_stays_so_when_the_pods_are_gone() -> None:
     first = made(case(5, *PODS))
     assert facts(made(case(5, status=first.status)).status) == STOPPED

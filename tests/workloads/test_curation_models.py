@@ -326,3 +326,23 @@ async def test_a_turn_that_nobody_wants_any_more_goes_to_the_next() -> None:
 
 async def test_a_base_url_may_end_in_a_slash(server: ChatServer) -> None:
     assert await write(server, baseURL=f"{server.url}/v1/") == "hello"
+
+
+async def test_a_request_that_hangs_is_sent_again_where_that_is_asked_for(server: ChatServer) -> None:
+    replies = iter([Say(seconds=9), Say(text="the second"), Say(seconds=0.4)])
+    server.reply = lambda _: next(replies)
+    async with opened(work(server, hedgeAfterSeconds=0.2, timeoutSeconds=5)) as models:
+        assert await models["solver"].write(ASKED, 0) == "the second"
+        ledger = models["solver"].endpoint.purse.ledger
+        assert (len(server.asked), ledger.usage.requests) == (2, 2)
+    server.reply = lambda _: Say(seconds=0.3)
+    async with opened(work(server)) as models:
+        await models["solver"].write(ASKED, 1)
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("first", [Say(500, seconds=0.4), Say(seconds=0.4, text="the first")])
+async def test_of_two_tries_a_failure_counts_only_when_both_fail(server: ChatServer, first: Say) -> None:
+    server.replies(first, Say(503, seconds=0.1) if first.status == 200 else Say(text="the first", seconds=0.4))
+    assert await write(server, hedgeAfterSeconds=0.2) == "the first"
+    assert len(server.asked) == 2

@@ -6,14 +6,13 @@ stop, until somebody raises the budget; the Job is then made again with the new 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from reasoner_api.curation import Budget
 from reasoner_api.status import Progress, Usage
 from reasoner_api.task import TASK_FILE
 from reasoner_operator.plan.standing import Outcome, condition, is_ended
 from reasoner_operator.seen import Seen
-from reasoner_operator.status import State
+from reasoner_operator.status import State, reports
 
 REASON = "BudgetExceeded"
 
@@ -25,7 +24,12 @@ def observed(seen: Seen, found: Outcome) -> Outcome:
     state = found.state if found.state.reason == REASON else None if found.report is not None else _noted(seen)
     if state is None:
         return found
-    return replace(found, state=State("Suspended", REASON, state.message, stalled=True))
+    # Who finds the budget spent knows what all have spent; the others may be gone without a word.
+    told = [report.usage for report in reports(seen) if report.reason == REASON and report.usage is not None]
+    report = found.report
+    if report is not None and told:
+        report = report.model_copy(update={"usage": max(told, key=lambda usage: usage.requests)})
+    return Outcome(State("Suspended", REASON, state.message, stalled=True), report)
 
 
 def is_spent(found: Outcome) -> bool:

@@ -81,6 +81,8 @@ class Pod:
             if not self._stopped:
                 raise
             raise Terminated from None
+        finally:
+            self.ledger.save(self.store, self.claims.own)
 
     def stop(self) -> None:
         """Begin nothing more. Called in a signal handler."""
@@ -104,7 +106,6 @@ class Pod:
             finally:
                 await close_models(models)
                 self._report()
-        self.ledger.save(self.store, self.claims.own)
 
     def _save_usage(self) -> None:
         """Note now and then what is paid for, before the answers are kept."""

@@ -14,6 +14,7 @@ from reasoner_workloads.common import run as frame
 from reasoner_workloads.common.run import ConfigError, Run, WorkloadError
 from reasoner_workloads.common.store import StoreError
 from reasoner_workloads.curation.claims import Claims
+from reasoner_workloads.curation.ledger import total, usages
 from reasoner_workloads.curation.pod import Pod, split_source
 from reasoner_workloads.curation.publish import publish_all, published
 
@@ -43,7 +44,13 @@ def _curate(run: Run[CurationTask]) -> None:
             run.reporter.update(message="")
             pod = Pod(run.task, run.store, claims, run.reporter)
             with run.told_of_sigterm(pod.stop):
-                asyncio.run(pod.run(parts))
+                try:
+                    asyncio.run(pod.run(parts))
+                except ConfigError as error:
+                    if error.reason == "BudgetExceeded":
+                        # The others end with this pod, and nobody hears of them any more: it speaks for all.
+                        run.reporter.update(usage=total(usages(run.store).values()))
+                    raise
             if claims.take(["publish"]):
                 run.reporter.update(message="publishing")
                 report = publish_all(run.task, run.store)

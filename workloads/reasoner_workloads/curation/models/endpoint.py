@@ -28,6 +28,7 @@ from reasoner_workloads.curation.models.batch_api import BatchAPI, Told
 from reasoner_workloads.curation.models.batches import Batches
 from reasoner_workloads.curation.models.dialect import Dialect
 from reasoner_workloads.curation.models.flights import Flights
+from reasoner_workloads.curation.models.hedge import hedged
 from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.segments import Completion
 from reasoner_workloads.curation.models.wire import Empty, Misconfigured, Passing, Refused
@@ -183,13 +184,19 @@ class Endpoint:
         return completion
 
     async def _send(self, asked: Asked, spoken: dict[str, Any]) -> Completion:
-        headers = {"Idempotency-Key": asked.key}
-        with self.flights.sent():
-            told = await self._fetch("POST", "chat/completions", spoken, headers)
+        async def once() -> Completion:
+            told = await self._fetch("POST", "chat/completions", spoken, {"Idempotency-Key": asked.key})
             self.rates.note(told.headers)
-            completion = wire.read(*told)
-        # Not every server counts.
-        return completion if completion.prompt_tokens else completion._replace(prompt_tokens=asked.bill.prompt_tokens)
+            return wire.read(*told)
+
+        with self.flights.sent():
+            completion, times = await hedged(once, self.spec.hedge_after_seconds)
+        if not completion.prompt_tokens:  # not every server counts
+            completion = completion._replace(prompt_tokens=asked.bill.prompt_tokens)
+        for _ in range(times - 1):
+            # What is left without its answer costs as much, as far as anybody knows.
+            self.purse.ledger.enter(asked.bill.role, completion, asked.bill.price)
+        return completion
 
     async def _call(self, method: str, path: str, content: Any) -> Told:
         """A request to the batch API, until it is answered."""
