@@ -32,7 +32,7 @@ STEPS, SAVE_STEPS, LAST = 30, 3, 5
 #: Held-out reward that must be gained, of at most 1.
 CLEAR = 0.3
 #: Seconds without a step that a frozen rank is noticed after.
-HANG_SECONDS = 60
+HANG_SECONDS = 120
 COLUMNS = ("run", "seed", "pods", "before", "after", "first 5", "last 5", "same weights")
 
 
