@@ -53,8 +53,8 @@ ENV = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THRE
 #: Each client's questions in flight, and tokens of a reply to those that are not a GRPORun's.
 IN_FLIGHT, TOKENS = 4, 96
 QUIET_SECONDS, LIMIT = 15.0, 1500.0
-#: Seconds in which a Service learns that a replica is gone.
-KNOWN_SECONDS = 10.0
+#: Seconds in which a Service learns that a replica is gone: by its end, at worst by three failed readiness probes.
+KNOWN_SECONDS = 60.0
 #: What a question is asked in, by phase.
 GRPO, KEPT, FRESH = "a GRPORun's client", "kept connections", "fresh connections"
 
