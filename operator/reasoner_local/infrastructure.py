@@ -20,7 +20,6 @@ from reasoner_local.node.context import NodeFacts
 from reasoner_local.supervisor import Child
 
 NAMESPACE = "reasoner-local"
-BUCKET = "reasoner"
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "reasoner-local", "AWS_SECRET_ACCESS_KEY": "reasoner-local-secret"}
 TEACHER_KEY = "reasoner-local-teacher"

@@ -400,3 +400,18 @@ def test_a_crd_takes_its_objects_with_it(api: Api) -> None:
     assert api.patch(f"{path}/s", {"metadata": {"finalizers": []}}).status_code == 200
     api.gone(f"{CRDS}/shorts.{GROUP}")
     assert api.get(path).status_code == 404
+
+
+def test_fields_can_be_selected_by_where_the_crd_or_kubernetes_says_so(api: Api) -> None:
+    made = crd("Chosen", spec_of(colour=STRING, size=STRING), selectableFields=[{"jsonPath": ".spec.colour"}])
+    assert api.post(CRDS, made).status_code == 201
+    path = f"/apis/{GROUP}/v1/namespaces/default/chosens"
+    for name, colour in (("a", "red"), ("b", "blue")):
+        body = {"apiVersion": f"{GROUP}/v1", "kind": "Chosen", "metadata": {"name": name}, "spec": {"colour": colour}}
+        assert api.post(path, body).status_code == 201
+    found = api.get(path, fieldSelector="spec.colour=blue").json()["items"]
+    assert [item["metadata"]["name"] for item in found] == ["b"]
+    for refused in (path, "/api/v1/namespaces/default/pods"):
+        answer = api.get(refused, fieldSelector="spec.size=big")
+        assert (answer.status_code, answer.json()["message"]) == (400, "field label not supported: spec.size")
+    assert api.get("/api/v1/pods", fieldSelector="spec.nodeName=local,status.phase!=Failed").status_code == 200

@@ -4,6 +4,7 @@ from aiohttp import web
 
 from .continue_token import INCONSISTENT, Place
 from .errors import list_expired
+from .field_labels import field_labels
 from .list_options import ListOptions, list_options
 from .objects import Obj, key_of, meta
 from .request import Target
@@ -15,7 +16,7 @@ from .store import Store
 def chosen(request: web.Request, target: Target, resource: Resource) -> Predicate:
     """The test for the objects that the request is about."""
     by_label = label_selector(request.query.get("labelSelector"))
-    by_field = field_selector(request.query.get("fieldSelector"))
+    by_field = field_selector(request.query.get("fieldSelector"), field_labels(resource))
     namespace, name = target.namespace if resource.namespaced else "", target.name
 
     def matches(obj: Obj) -> bool:

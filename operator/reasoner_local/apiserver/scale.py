@@ -1,6 +1,6 @@
 """The scale subresource: replicas apart from the rest, for Deployments and for custom resources that ask for it."""
 
-from .errors import ApiError, bad_value, invalid
+from .errors import bad_value, invalid
 from .objects import Obj, clone, dig, meta
 from .resources import Resource
 
@@ -57,9 +57,3 @@ def scaled(resource: Resource, obj: Obj, scale: Obj) -> Obj:
     else:
         changed["metadata"].pop("resourceVersion", None)
     return changed
-
-
-def require_scale(resource: Resource) -> None:
-    """Raises 404 for a resource type without the subresource."""
-    if "scale" not in resource.subresources:
-        raise ApiError(404, "NotFound", "the server could not find the requested resource")

@@ -1,7 +1,7 @@
 """Label and field selectors of list, watch and deletecollection requests."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from .errors import bad_request
@@ -70,15 +70,17 @@ def _field(obj: Obj, path: list[str]) -> str:
     return _as_text(value)
 
 
-def _field_test(term: str) -> Predicate:
+def _field_test(term: str, known: Container[str]) -> Predicate:
     found = _FIELD.fullmatch(term)
     if found is None:
         raise bad_request(f"invalid field selector: {term!r}; can't understand it")
+    if found[1] not in known:
+        raise bad_request(f"field label not supported: {found[1]}")
     path, sign, value = found[1].split("."), found[2], found[3]
     return lambda obj: (_field(obj, path) == value) != (sign == "!=")
 
 
-def field_selector(text: str | None) -> Predicate:
-    """The test that a fieldSelector query parameter asks for. Any path may be selected on."""
-    tests = [_field_test(term.strip()) for term in text.split(",")] if text else []
+def field_selector(text: str | None, known: Container[str]) -> Predicate:
+    """The test that a fieldSelector query parameter asks for. Raises 400 for a field that is not known."""
+    tests = [_field_test(term.strip(), known) for term in text.split(",")] if text else []
     return lambda obj: all(test(obj) for test in tests)
