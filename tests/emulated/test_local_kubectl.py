@@ -95,8 +95,7 @@ async def test_a_job_is_awaited_read_and_deleted(kubectl: Kubectl) -> None:
     for part in ("Succeeded", "Exit Code:    0", "Scheduled", "Started container main"):
         assert part in described, described
     assert "1 Succeeded" in await kubectl("describe", "job", "sum")
-    gone = kubectl("wait", "--for=delete", name, "--timeout=30s")
-    await asyncio.gather(gone, kubectl("delete", "job", "sum"))
+    await kubectl("delete", "job", "sum", "--cascade=foreground")
     assert "not found" in await kubectl("get", name, code=1)
 
 

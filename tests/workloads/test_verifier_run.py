@@ -117,8 +117,11 @@ def test_two_processes_share_zero_3_lora_packing_and_bf16(seeds: Path, tmp_path:
     model = model_of(report)
     assert not list(model.glob("adapter*")), "the adapters are merged in"
     assert decodes_as_measured(model)
-    # Another pod finds no model: it goes on from the last checkpoint of both processes.
+    made = [(model / name).read_bytes() for name in ("model.safetensors", "evaluation.json")]
+    # Another pod finds no model: it goes on from the last checkpoint of both processes. How fast others have trained is
+    # not in its figures.
     shutil.rmtree(model)
     code, again, log = Pod("verifier", task, tmp_path / "pod").run(timeout=300)
-    assert (code, again.artifacts["model"].digest) == (0, report.artifacts["model"].digest), log
+    assert (code, again.metrics["step"]) == (0, 4), log
     assert "resuming after step 4" in log
+    assert [(model / name).read_bytes() for name in ("model.safetensors", "evaluation.json")] == made

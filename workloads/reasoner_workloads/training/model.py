@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.training.inputs import Fetched
@@ -30,12 +31,19 @@ def load(base: Fetched, *, bf16: bool) -> tuple[PreTrainedModel, PreTrainedToken
     return model, tokenizer
 
 
+def load_whole(base: Fetched, *, bf16: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """As `load`, by a process for itself once the training is over: under ZeRO-3 transformers would go on to spread
+    what it loads over all processes, and wait for those that load nothing."""
+    unset_hf_deepspeed_config()
+    return load(base, bf16=bf16)
+
+
 def merge(base: Fetched, adapters: Path, folder: Path) -> None:
     """Write the base model with LoRA adapters merged in, as a plain model. Called by the main process alone, on what
     every process has saved with `save`, so that it does not matter how the weights were spread."""
     from peft import PeftModel
 
-    plain, tokenizer = load(base, bf16=False)
+    plain, tokenizer = load_whole(base, bf16=False)
     merged = PeftModel.from_pretrained(plain, str(adapters)).merge_and_unload()  # type: ignore[operator]
     merged.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -127,7 +127,7 @@ class _Training:
         paper: list[Judged] = []
         self.world.barrier()
         if self.world.node == 0:
-            fresh, tokenizer = model.load(Fetched(str(folder), "the trained model"), bf16=self.work.training.bf16)
+            fresh, tokenizer = model.load_whole(Fetched(str(folder), "the trained model"), bf16=self.work.training.bf16)
             room = evaluate.Room(self.work.training.max_length, MOST_TOKENS)
             speaker = evaluate.Speaker(fresh.to(self.model.device), tokenizer, room)
             mine = rows[self.world.local_rank :: self.world.local_size]
