@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from reasoner_local.client import JOBS, PODS, Obj
-from support.local import World, count, eventually, phase, python, shell, world
+from support.local import World, container_state, count, eventually, phase, python, shell, world
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -62,6 +62,10 @@ def deployment() -> Obj:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
 
 
+async def has_begun(kubectl: Kubectl, prefix: str) -> bool:
+    return any(container_state(pod).keys() & {"running", "terminated"} for pod in await kubectl.local.pods(prefix))
+
+
 async def test_a_deployment_is_followed_scaled_restarted_and_taken_back(kubectl: Kubectl) -> None:
     await kubectl("apply", "-f", "-", stdin=deployment())
     assert 'deployment "web" successfully rolled out' in await kubectl("rollout", "status", "deployment/web")
@@ -86,6 +90,8 @@ async def test_a_deployment_is_followed_scaled_restarted_and_taken_back(kubectl:
 async def test_a_job_is_awaited_read_and_deleted(kubectl: Kubectl) -> None:
     await kubectl.local.job("sum", shell("echo one; sleep 0.3; echo two"))
     await kubectl.local.until(JOBS, "sum", lambda job: count(job, "active") == 1)
+    # Before its container has begun, Kubernetes has no log to follow and says so.
+    await eventually(lambda: has_begun(kubectl, "sum"))
     followed = kubectl("logs", "-f", "job/sum", "--pod-running-timeout=20s")
     awaited = kubectl("wait", "--for=condition=Complete", "job/sum", "--timeout=30s")
     assert await asyncio.gather(followed, awaited) == ["one\ntwo\n", "job.batch/sum condition met\n"]

@@ -136,8 +136,14 @@ def _forward_sigterm(child: subprocess.Popen[bytes], shared: Path) -> list[int]:
 
 
 def _first_failure(shared: Path) -> dict[str, int] | None:
+    """Rank and exit code. One that has left its code and is ended by a signal afterwards, as its libraries come down,
+    has ended as it said."""
     path = shared / FIRST_FAILURE
-    return dict(json.loads(path.read_text())) if path.exists() else None
+    if not path.exists():
+        return None
+    first = dict(json.loads(path.read_text()))
+    said = shared / f"exit-{first['rank']}.json"
+    return {**first, "code": int(json.loads(said.read_text()))} if said.exists() else first
 
 
 def _telling(reports: Sequence[RunReport], first: dict[str, int] | None) -> RunReport:

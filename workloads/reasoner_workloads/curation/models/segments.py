@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +51,8 @@ class Known:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="answers-")
         path = Path(self._folder.name) / "answers.sqlite"
-        # The connection serialises the threads that use it.
+        # The connection serialises the statements of the threads that use it, not their transactions.
+        self._adding = threading.Lock()
         self._rows = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
             self._rows.execute(f"PRAGMA {setting}")
@@ -66,9 +68,10 @@ class Known:
 
     def add(self, lines: Iterable[tuple[str, bytes]], *, own: bool) -> None:
         """Take answers in: `own` are those of the cell itself, others lie in cells around and below it."""
-        self._rows.execute("BEGIN")
-        self._rows.executemany("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", ((*one, own) for one in lines))
-        self._rows.execute("COMMIT")
+        with self._adding:
+            self._rows.execute("BEGIN")
+            self._rows.executemany("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", ((*one, own) for one in lines))
+            self._rows.execute("COMMIT")
 
     def own(self) -> list[bytes]:
         """The cell's own answers, sorted: the same answers are the same bytes."""
