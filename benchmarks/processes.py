@@ -1,10 +1,11 @@
-"""What the benchmarks of training share: the environment of a pod, and the processes of its ranks."""
+"""What the benchmarks of training share: a pod's environment, the processes of its ranks, a verifier's task."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def environment(word: Path) -> dict[str, str]:
@@ -17,6 +18,25 @@ def environment(word: Path) -> dict[str, str]:
         "POD_IP": "127.0.0.1",
         "REPORT_PORT": "0",
         "TERMINATION_MESSAGE_PATH": str(word),
+    }
+
+
+def verifier_task(root: Path, output: Path, processes: int, training: dict[str, Any]) -> dict[str, Any]:
+    """A VerifierTask on the seeds below `root`: `training` over what suits them."""
+    usual = {"learningRate": 0.003, "maxLength": 96, "bf16": False, "gradientCheckpointing": False}
+    return {
+        "kind": "VerifierTraining",
+        "namespace": "default",
+        "name": output.name,
+        "output": output.as_uri(),
+        "dataset": {"uri": f"{root.as_uri()}/verdicts"},
+        "topology": {"processesPerNode": processes},
+        "work": {
+            "baseModel": f"{root.as_uri()}/verifier-base",
+            "storage": {"uri": output.as_uri()},
+            "evaluation": {"holdout": 0.01, "maxRows": 8},
+            "training": {**usual, **training, "args": {"logging_steps": 1, **training.get("args", {})}},
+        },
     }
 
 

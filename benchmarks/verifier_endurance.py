@@ -17,9 +17,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from processes import environment, rank_of
+from processes import environment, rank_of, verifier_task
 
 from reasoner_api.report import RunReport
 
@@ -88,7 +87,8 @@ class Pod:
         self.folder, self.steps = root / name, steps
         self.folder.mkdir()
         self.word, self.log, self.task = (self.folder / file for file in ("word.json", "log.txt", "task.json"))
-        self.task.write_text(json.dumps(_task(root, self.folder, steps)))
+        training = {"maxSteps": steps, "saveSteps": SAVE_STEPS, "perDeviceTrainBatchSize": 8}
+        self.task.write_text(json.dumps(verifier_task(root, self.folder, 2, training)))
         self.reached = 0
         self.lost: list[int] = []
         self.losses: dict[int, str] = {}
@@ -150,33 +150,6 @@ class Pod:
         """sha256 of the published weights."""
         (path,) = self.folder.rglob("model/model.safetensors")
         return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _task(root: Path, output: Path, steps: int) -> dict[str, Any]:
-    training = {
-        "maxSteps": steps,
-        "saveSteps": SAVE_STEPS,
-        "perDeviceTrainBatchSize": 8,
-        "learningRate": 0.003,
-        "maxLength": 96,
-        "bf16": False,
-        "gradientCheckpointing": False,
-        "args": {"logging_steps": 1},
-    }
-    return {
-        "kind": "VerifierTraining",
-        "namespace": "default",
-        "name": "endurance",
-        "output": output.as_uri(),
-        "dataset": {"uri": f"{root.as_uri()}/verdicts"},
-        "topology": {"processesPerNode": 2},
-        "work": {
-            "baseModel": f"{root.as_uri()}/verifier-base",
-            "storage": {"uri": output.as_uri()},
-            "evaluation": {"holdout": 0.01, "maxRows": 8},
-            "training": training,
-        },
-    }
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from processes import environment, verifier_task
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reasoner_api.report import RunReport
@@ -75,7 +75,8 @@ class Trial:
         self.option, self.folder = OPTIONS[name], root / name
         self.folder.mkdir()
         self.word, self.log, self.task = (self.folder / file for file in ("word.json", "log.txt", "task.json"))
-        self.task.write_text(json.dumps(_task(root, self.folder, self.option)))
+        training = {"maxSteps": STEPS, "saveSteps": 100, "perDeviceTrainBatchSize": 4, **self.option.training}
+        self.task.write_text(json.dumps(verifier_task(root, self.folder, self.option.processes, training)))
 
     def run(self) -> tuple[int, float, str, bool]:
         """The step of the first pod's checkpoint, the last loss, a reply, and whether all is as it should be."""
@@ -98,11 +99,9 @@ class Trial:
         return stopped, last.metrics["loss"], reply, held
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "POD_IP": "127.0.0.1", "REPORT_PORT": "0"}
-        environment["TERMINATION_MESSAGE_PATH"] = str(self.word)
         command = [sys.executable, "-m", "reasoner_workloads", "verifier", "--task", str(self.task)]
         with self.log.open("wb") as log:
-            return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(command, env=environment(self.word), stdout=log, stderr=log)
 
     def _report(self) -> RunReport:
         return RunReport.model_validate_json(self.word.read_bytes())
@@ -114,28 +113,6 @@ def _reply(folder: Path) -> str:
     prompt = tokenizer("Is 2 equal to two?", return_tensors="pt")
     said = model.generate(**prompt, max_new_tokens=8)[0][prompt["input_ids"].shape[1] :]
     return str(tokenizer.decode(said))
-
-
-def _task(root: Path, output: Path, option: Option) -> dict[str, Any]:
-    training = {
-        "maxSteps": STEPS, "saveSteps": 100, "perDeviceTrainBatchSize": 4, "learningRate": 0.003, "maxLength": 96,
-        "bf16": False, "gradientCheckpointing": False, **option.training,
-    }  # fmt: skip
-    training["args"] = {"logging_steps": 1, **training.get("args", {})}
-    return {
-        "kind": "VerifierTraining",
-        "namespace": "default",
-        "name": "options",
-        "output": output.as_uri(),
-        "dataset": {"uri": f"{root.as_uri()}/verdicts"},
-        "topology": {"processesPerNode": option.processes},
-        "work": {
-            "baseModel": f"{root.as_uri()}/verifier-base",
-            "storage": {"uri": output.as_uri()},
-            "evaluation": {"holdout": 0.01, "maxRows": 8},
-            "training": training,
-        },
-    }
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -84,6 +85,18 @@ class Usage(Requests):
     what was saved."""
     projected_cost_usd: Annotated[float | None, Field(alias="projectedCostUSD")] = None
     """Cost at the end of the run by the pace so far, US dollars."""
+
+
+def total(usages: Iterable[Usage], digits: int = 9) -> Usage:
+    """The sum of usages. Its costs are rounded, so that the same requests in another order cost the same."""
+    found = list(usages)
+    reused = [one.reused for one in found if one.reused is not None]
+    return Usage(**_sum(found, digits), reused=Requests(**_sum(reused, digits)) if reused else None)
+
+
+def _sum(counts: Sequence[Requests], digits: int) -> dict[str, Any]:
+    summed: dict[str, Any] = {name: sum(getattr(one, name) for one in counts) for name in Requests.model_fields}
+    return summed | {"cost_usd": round(summed["cost_usd"], digits)}
 
 
 class Checkpoint(Open):

@@ -12,9 +12,10 @@ import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -124,23 +125,23 @@ def verify(
     region: Annotated[str, typer.Option(help="Region of the bucket.")] = "us-east-1",
 ) -> None:
     """Check every file of a published artifact against its manifest."""
-    if importlib.util.find_spec("boto3") is None:
-        raise typer.BadParameter("needs the extra `artifacts`: pip install 'reasoner-operator[artifacts]'")
-    # The workloads own artifacts, and the operator's side never imports them.
-    command = [sys.executable, "-m", "reasoner_workloads", "verify", uri, "--region", region]
-    if endpoint:
-        command += ["--endpoint", endpoint]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    place = ["--endpoint", endpoint] if endpoint else []
+    _hand_over("artifacts", ("boto3",), "verify", uri, "--region", region, *place)
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def score(context: typer.Context) -> None:
     """Score completions by a GRPORun's reward: `reasoner score --help`."""
-    if any(importlib.util.find_spec(name) is None for name in ("reasoner_workloads", "transformers", "aiohttp")):
-        raise typer.BadParameter("needs the extra `trainer`: pip install 'reasoner-operator[trainer]'")
     # The options are the workload's own: they name what trains.
-    command = [sys.executable, "-m", "reasoner_workloads", "score", *context.args]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    _hand_over("trainer", ("reasoner_workloads", "transformers", "aiohttp"), "score", *context.args)
+
+
+def _hand_over(extra: str, needs: Sequence[str], *command: str) -> NoReturn:
+    """Run a command of the workloads, which the operator's side never imports, and end as it ends."""
+    if any(importlib.util.find_spec(name) is None for name in needs):
+        raise typer.BadParameter(f"needs the extra `{extra}`: pip install 'reasoner-operator[{extra}]'")
+    done = subprocess.run([sys.executable, "-m", "reasoner_workloads", *command], check=False)
+    raise typer.Exit(done.returncode)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reasoner_api.report import RunReport
-from reasoner_api.status import Progress, Requests, StageCount, Usage
+from reasoner_api.status import Progress, StageCount, total
 from reasoner_operator.naming import MAIN_CONTAINER
 from reasoner_operator.seen import Note, Object, Seen
 
@@ -145,7 +145,7 @@ def merged(found: Iterable[RunReport], parts: int) -> RunReport | None:
             # Each pod knows how far the whole run is, the latest to look knows best.
             "progress": max(found, key=lambda report: report.progress.percent).progress,
             "stages": _sum_stages(found),
-            "usage": _sum_usage(usages) if usages else None,
+            "usage": total(usages, digits=6) if usages else None,
         }
     )
 
@@ -172,16 +172,6 @@ def _sum_stages(found: list[RunReport]) -> list[StageCount]:
             dropped={reason: old.dropped.get(reason, 0) + stage.dropped.get(reason, 0) for reason in reasons},
         )
     return list(total.values())
-
-
-def _sum_usage(usages: list[Usage]) -> Usage:
-    reused = [usage.reused for usage in usages if usage.reused is not None]
-    return Usage(**_sum_requests(usages), reused=Requests(**_sum_requests(reused)) if reused else None)
-
-
-def _sum_requests(counts: Sequence[Requests]) -> dict[str, Any]:
-    summed: dict[str, Any] = {name: sum(getattr(one, name) for one in counts) for name in Requests.model_fields}
-    return summed | {"cost_usd": round(summed["cost_usd"], 6)}
 
 
 def duration(seconds: int) -> str:

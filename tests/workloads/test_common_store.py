@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -13,15 +12,8 @@ from reasoner_api.manifest import ArtifactManifest
 from reasoner_workloads.__main__ import main
 from reasoner_workloads.common.artifact import ArtifactError, fetch, find, publish, verify
 from reasoner_workloads.common.store import Missing, Store, StoreError, open_store
-from support.object_store import object_store
 
 ABOUT = ArtifactManifest(type="dataset", files=[], rows=2, inputs={"source": "x"}, spec_digest="sha256:1")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with object_store() as url:
-        yield url
 
 
 @pytest.fixture(params=["file", "s3"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,30 +11,15 @@ import pytest
 
 from reasoner_api.curation import Budget, Price
 from reasoner_workloads.common.run import ConfigError
-from reasoner_workloads.common.store import FileStore, Store, open_store
+from reasoner_workloads.common.store import FileStore, Store
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.models.funds import EACH_SHARD, FEWEST, Fund
 from reasoner_workloads.curation.models.purse import Bill, Purse, open_purse
 from reasoner_workloads.curation.models.segments import Completion
-from support.object_store import object_store
 
 PRICE = Price(input_per_million=100.0, output_per_million=1000.0)
 #: 0.01 by its prompt, 0.1 by its completion.
 BILL, ANSWER, COST = Bill("solver", 100, PRICE), Completion("", 100, 100), 0.11
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with object_store() as url:
-        yield url
-
-
-@pytest.fixture(params=["a folder", "S3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "a folder":
-        return open_store(tmp_path.as_uri())
-    url: str = request.getfixturevalue("endpoint")
-    return open_store(f"s3://reasoner/{tmp_path.name}", endpoint=url)
 
 
 def answering(answer: Completion = ANSWER, turns: int = 3) -> Callable[[], Awaitable[Completion]]:

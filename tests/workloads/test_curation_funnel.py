@@ -27,7 +27,6 @@ from reasoner_workloads.common.artifact import verify
 from reasoner_workloads.common.store import Store, open_store
 from reasoner_workloads.curation.publish import content_of, publish_all
 from support.http_server import serving
-from support.object_store import object_store
 
 #: What pods leave of their work, beside its result.
 WORK = ("parts/", "buckets/", "done/", "claims/", "pods/", "usage/")
@@ -61,12 +60,6 @@ def pages() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def models() -> Iterator[str]:
     with serving(teacher.make_app()) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with object_store() as url:
         yield url
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,6 @@ from reasoner_workloads.common.store import Store, StoreError, open_store
 from reasoner_workloads.curation.models import responses
 from reasoner_workloads.curation.models.responses import Responses, digits_of
 from reasoner_workloads.curation.models.segments import Completion, unpack
-from support.object_store import object_store
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with object_store() as url:
-        yield url
-
-
-@pytest.fixture(params=["a folder", "S3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "a folder":
-        return open_store(tmp_path.as_uri())
-    url: str = request.getfixturevalue("endpoint")
-    return open_store(f"s3://reasoner/{tmp_path.name}", endpoint=url)
 
 
 def completion(text: str) -> Completion:

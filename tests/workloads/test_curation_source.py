@@ -18,7 +18,6 @@ from reasoner_workloads.common.store import open_store
 from reasoner_workloads.curation.records import Record, Row
 from support.curation import FILE, buckets_of, read_source
 from support.http_server import serving
-from support.object_store import object_store
 
 ROWS = [
     {"id": "a", "url": "https://example.org/1", "question": "One?"},
@@ -125,12 +124,6 @@ def test_parquet(tmp_path: Path) -> None:
 def test_what_is_not_parquet(listing: str) -> None:
     with pytest.raises(ConfigError, match=r"source\.format: .* is not Parquet"):
         read_rows(Source(uri=listing, format="parquet"))
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with object_store() as url:
-        yield url
 
 
 def test_from_an_object_store(endpoint: str) -> None:

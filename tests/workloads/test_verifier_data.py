@@ -16,7 +16,7 @@ from reasoner_api.verifier import VerifierColumns, VerifierData, VerifierEvaluat
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.training.inputs import Fetched
 from reasoner_workloads.verifier.data import Row, read, usable
-from reasoner_workloads.verifier.prompt import ask, check, decided, passed, reply
+from reasoner_workloads.verifier.prompt import ask, check, decided, reply
 from reasoner_workloads.verifier.split import split
 
 #: No row is left out for balance.
@@ -82,9 +82,9 @@ def test_a_template_that_leaves_something_out_is_refused() -> None:
 def test_a_reply_is_read_as_it_was_taught() -> None:
     prompt = VerifierPrompt()
     assert reply(prompt, " same ", True) == " same\nFinal Decision: Yes"
-    assert passed(prompt, reply(prompt, "same", True))
-    assert not passed(prompt, reply(prompt, "not the same", False))
-    assert not passed(prompt, "Final Decision")
+    assert decided(prompt, reply(prompt, "same", True)) is True
+    assert decided(prompt, reply(prompt, "not the same", False)) is not True
+    assert decided(prompt, "Final Decision") is not True
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,6 @@ def test_a_reply_is_read_as_it_was_taught() -> None:
 )
 def test_the_last_decision_counts(text: str, verdict: bool | None) -> None:
     assert decided(VerifierPrompt(), text) is verdict
-    assert passed(VerifierPrompt(), text) is (verdict is True)
 
 
 def test_markers_of_which_one_begins_the_other_are_told_apart() -> None:

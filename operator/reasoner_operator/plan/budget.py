@@ -67,7 +67,7 @@ def _told(seen: Seen) -> Budget | None:
 
 def _noted(seen: Seen) -> State | None:
     """The stop that the status tells of."""
-    for item in seen.obj.get("status", {}).get("conditions", []):
-        if item["type"] == "Stalled" and item["status"] == "True" and item["reason"] == REASON:
-            return State("Suspended", REASON, item["message"], stalled=True)
-    return None
+    found = condition(seen.obj, "Stalled")
+    if found is None or found["reason"] != REASON:
+        return None
+    return State("Suspended", REASON, found["message"], stalled=True)

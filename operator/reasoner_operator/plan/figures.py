@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from reasoner_api.report import RunReport
-from reasoner_operator.plan.pods import last_failure
+from reasoner_operator.plan.pods import failures, last_failure
 from reasoner_operator.seen import Note, Object, Seen
-from reasoner_operator.status import final_report, rounded
+from reasoner_operator.status import TAKEN_ALONG, final_report, rounded
 
 #: Status field -> metric of the report.
 _COUNTS = {"step": "step", "maxSteps": "max_steps"}
@@ -70,11 +70,9 @@ def notes(seen: Seen, status: Object, others: tuple[Note, ...]) -> tuple[Note, .
 
 
 def _reason(seen: Seen) -> str:
-    """The last failed pod's own word for it: Hung, StaleWeights, Error, ..."""
-    failed = [pod for pod in seen.pods if pod.get("status", {}).get("phase") == "Failed"]
-    failed.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
-    words = (report.reason for pod in failed if (report := final_report(pod)) is not None)
-    return next((word for word in words if word not in ("", "Error", "PeerLost", "Terminated")), "PodFailed")
+    """The last failed pod's own word for it: Hung, StalePolicy, ..."""
+    words = (report.reason for pod in failures(seen.pods) if (report := final_report(pod)) is not None)
+    return next((word for word in words if word not in ("", "Error", *TAKEN_ALONG)), "PodFailed")
 
 
 def _rounded(names: dict[str, str], metrics: dict[str, float], digits: int) -> dict[str, float]:

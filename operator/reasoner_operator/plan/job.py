@@ -57,17 +57,21 @@ class Work:
 
 def manifests(seen: Seen, work: Work) -> tuple[Object, ...]:
     """Everything that the Job needs, and the Job last."""
-    name = naming.work_name(seen.kind, seen.name, work.digest)
-    metadata = {
-        "name": name,
-        "namespace": seen.namespace,
-        "labels": naming.labels(seen.kind, seen.name, naming.ROLE_WORK),
-        "annotations": {naming.ANNOTATION_DIGEST: work.digest},
-        "ownerReferences": [naming.owner_reference(seen.obj)],
-    }
+    metadata = shared_metadata(seen, naming.work_name(seen.kind, seen.name, work.digest), work.digest)
     text = canonical_json(work.task.wire()).decode()
     services = (headless_service(metadata),) if work.several_nodes else ()
     return (config_map(metadata, text), *services, _job(metadata, work, text))
+
+
+def shared_metadata(seen: Seen, name: str, digest: str) -> Object:
+    """What the Job and all that it needs are known by."""
+    return {
+        "name": name,
+        "namespace": seen.namespace,
+        "labels": naming.labels(seen.kind, seen.name, naming.ROLE_WORK),
+        "annotations": {naming.ANNOTATION_DIGEST: digest},
+        "ownerReferences": [naming.owner_reference(seen.obj)],
+    }
 
 
 def config_map(metadata: Object, text: str) -> Object:

@@ -61,10 +61,15 @@ def _container_trouble(container: Object) -> tuple[str, str] | None:
     return None if reason in ORDINARY else (SAME.get(reason, reason), waiting.get("message", ""))
 
 
+def failures(pods: tuple[Object, ...]) -> list[Object]:
+    """The pods that have failed, newest first."""
+    failed = [pod for pod in pods if pod.get("status", {}).get("phase") == "Failed"]
+    return sorted(failed, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
+
+
 def last_failure(pods: tuple[Object, ...]) -> str:
     """How the newest failed pod ended: `pod x: main OOMKilled (exit code 137): last words`; empty if none failed."""
-    failed = [pod for pod in pods if pod.get("status", {}).get("phase") == "Failed"]
-    for pod in sorted(failed, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True):
+    for pod in failures(pods):
         status = pod["status"]
         endings = [_ending(container, "state") for container in _containers(pod)]
         own = ": ".join(part for part in (status.get("reason"), status.get("message")) if part)

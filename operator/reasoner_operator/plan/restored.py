@@ -4,7 +4,7 @@ The spec will not do: profiles, images and references may have changed since. Ca
 from __future__ import annotations
 
 from reasoner_operator import naming
-from reasoner_operator.plan.job import config_map, headless_service
+from reasoner_operator.plan.job import config_map, headless_service, shared_metadata
 from reasoner_operator.plan.standing import is_ended
 from reasoner_operator.seen import Object, Seen
 
@@ -16,13 +16,7 @@ def restored(seen: Seen) -> tuple[Object, ...]:
     if job is None or text is None or is_ended(job):
         return ()
     name = job["metadata"]["name"]
-    metadata = {
-        "name": name,
-        "namespace": seen.namespace,
-        "labels": naming.labels(seen.kind, seen.name, naming.ROLE_WORK),
-        "annotations": {naming.ANNOTATION_DIGEST: job["metadata"]["annotations"][naming.ANNOTATION_DIGEST]},
-        "ownerReferences": [naming.owner_reference(seen.obj)],
-    }
+    metadata = shared_metadata(seen, name, job["metadata"]["annotations"][naming.ANNOTATION_DIGEST])
     wanted = [config_map(metadata, text)]
     if job["spec"]["template"]["spec"].get("subdomain") == name:
         wanted.append(headless_service(metadata))

@@ -20,7 +20,7 @@ class Outcome:
 
 
 def condition(obj: Object | None, kind: str) -> Object | None:
-    """The condition of a Job or pod if it is True."""
+    """The condition of an object if it is True."""
     for item in (obj or {}).get("status", {}).get("conditions", []):
         if item["type"] == kind and item["status"] == "True":
             return dict(item)

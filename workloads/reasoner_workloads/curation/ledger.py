@@ -4,32 +4,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
 from reasoner_api.curation import Price
-from reasoner_api.status import Requests, Usage
+from reasoner_api.status import Requests, Usage, total
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.claims import Claim
 from reasoner_workloads.curation.models.segments import Completion
 
 ROOT = "usage/"
 _BY_ROLE = TypeAdapter(dict[str, Usage])
-
-
-def total(usages: Iterable[Usage]) -> Usage:
-    """The sum of usages."""
-    found = list(usages)
-    reused = [one.reused for one in found if one.reused is not None]
-    return Usage(**_sum(found), reused=Requests(**_sum(reused)) if reused else None)
-
-
-def _sum(counts: Iterable[Requests]) -> dict[str, int | float]:
-    summed: dict[str, int | float] = {name: sum(getattr(one, name) for one in counts) for name in Requests.model_fields}
-    # Rounded, so that the same requests in another order cost the same.
-    return summed | {"cost_usd": round(summed["cost_usd"], 9)}
 
 
 def usages(store: Store, pod: int | None = None) -> dict[str, Usage]:

@@ -8,6 +8,7 @@ import os
 import time
 
 from reasoner_api.curation import CurationWork
+from reasoner_api.status import total
 from reasoner_api.task import CurationTask
 from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.run import ConfigError, Terminated
@@ -17,7 +18,7 @@ from reasoner_workloads.curation.claims import Claims
 from reasoner_workloads.curation.feed import POLL_SECONDS, Desk, Feed
 from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.judge import Judge
-from reasoner_workloads.curation.ledger import Ledger, total, usages
+from reasoner_workloads.curation.ledger import Ledger, usages
 from reasoner_workloads.curation.llm import Model, close_models, open_models
 from reasoner_workloads.curation.models.purse import open_purse
 from reasoner_workloads.curation.models.responses import Responses

@@ -13,14 +13,14 @@ from reasoner_api.curation import STAGES, CurationWork
 from reasoner_api.digest import digest_of
 from reasoner_api.manifest import ArtifactManifest
 from reasoner_api.report import RunReport
-from reasoner_api.status import Artifact, Progress, StageCount
+from reasoner_api.status import Artifact, Progress, StageCount, total
 from reasoner_api.task import CurationTask
 from reasoner_workloads.common.artifact import find, publish
 from reasoner_workloads.common.store import Missing, Store
 from reasoner_workloads.curation import buckets
 from reasoner_workloads.curation.buckets import Done
 from reasoner_workloads.curation.dedupe import Questions
-from reasoner_workloads.curation.ledger import total, usages
+from reasoner_workloads.curation.ledger import usages
 from reasoner_workloads.curation.llm import ROLES
 from reasoner_workloads.curation.records import Funnel, Record
 from reasoner_workloads.curation.report import Tally

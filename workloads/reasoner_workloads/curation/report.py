@@ -10,10 +10,9 @@ from typing import get_args
 from markupsafe import Markup
 
 from reasoner_api.curation import STAGES, AnswerType, Category, CurationWork, Difficulty
-from reasoner_api.status import StageCount, Usage
+from reasoner_api.status import StageCount, Usage, total
 from reasoner_workloads.common.html import Section, charts, folded, listed, page
 from reasoner_workloads.curation import spending
-from reasoner_workloads.curation.ledger import total
 from reasoner_workloads.curation.records import Record
 
 #: Examples of each reason and of what was kept, and characters of each text of a page.

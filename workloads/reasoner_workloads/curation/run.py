@@ -9,12 +9,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from reasoner_api.status import total
 from reasoner_api.task import TASK_DIR, TASK_FILE, CurationTask
 from reasoner_workloads.common import run as frame
 from reasoner_workloads.common.run import ConfigError, Run, WorkloadError
 from reasoner_workloads.common.store import StoreError
 from reasoner_workloads.curation.claims import Claims
-from reasoner_workloads.curation.ledger import total, usages
+from reasoner_workloads.curation.ledger import usages
 from reasoner_workloads.curation.pod import Pod, split_source
 from reasoner_workloads.curation.publish import publish_all, published
 

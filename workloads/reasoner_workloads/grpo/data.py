@@ -32,16 +32,15 @@ def read(
 ) -> Questions:
     """The dataset's train and test questions. Raises ConfigError where none can be learnt from."""
     train_file, test_file = (parquet(dataset, f"{split}.parquet", COLUMNS) for split in ("train", "test"))
-    train = _rows(train_file, settings)
+    train, train_ids = _rows(train_file, settings)
     fitting = [row for row in train if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
     if not fitting:
         raise ConfigError(f"dataset: none of its {len(train)} training questions fits grpo.maxPromptTokens")
-    test = _rows(test_file, settings)
+    test, test_ids = _rows(test_file, settings)
     test = [row for row in test if count_tokens(row["prompt"]) <= settings.max_prompt_tokens]
     if evaluation.min_gain is not None and not test:
         raise ConfigError("evaluation.minGain: the dataset's test.parquet holds no question to measure a gain on")
-    ids = _ids(test_file) | _ids(train_file)
-    return Questions(fitting, test[: evaluation.prompts], len(train) - len(fitting), ids)
+    return Questions(fitting, test[: evaluation.prompts], len(train) - len(fitting), test_ids | train_ids)
 
 
 def prompt_of(question: str, settings: GRPOSettings) -> str:
@@ -49,17 +48,11 @@ def prompt_of(question: str, settings: GRPOSettings) -> str:
     return f"{question}\n{settings.instruction}"
 
 
-def _rows(path: Path, settings: GRPOSettings) -> list[dict[str, str]]:
+def _rows(path: Path, settings: GRPOSettings) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """Rows for the trainer, and the dataset's ids by question; none where it has no ids."""
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path, columns=list(COLUMNS))
-    return [{**row, "prompt": prompt_of(row["question"], settings)} for row in table.to_pylist()]
-
-
-def _ids(path: Path) -> dict[str, str]:
-    import pyarrow.parquet
-
-    if "id" not in pyarrow.parquet.read_schema(path).names:
-        return {}
-    rows = pyarrow.parquet.read_table(path, columns=["question", "id"]).to_pylist()
-    return {row["question"]: str(row["id"]) for row in rows}
+    has_ids = "id" in pyarrow.parquet.read_schema(path).names
+    found = pyarrow.parquet.read_table(path, columns=[*COLUMNS, *(["id"] if has_ids else [])]).to_pylist()
+    ids = {row["question"]: str(row.pop("id")) for row in found} if has_ids else {}
+    return [{**row, "prompt": prompt_of(row["question"], settings)} for row in found], ids

@@ -16,6 +16,7 @@ from reasoner_workloads.grpo.circuit import Patience
 from reasoner_workloads.grpo.examine import Examiner, Sampling
 from reasoner_workloads.grpo.judges import open_judge
 from reasoner_workloads.grpo.measure import FOLDER
+from reasoner_workloads.grpo.record import TEST
 from reasoner_workloads.grpo.scoring import RewardFunction
 
 #: The part of the run's progress that benchmarks are.
@@ -35,7 +36,7 @@ class Evaluation:
     def held_out(self) -> dict[str, float]:
         """Figures on the held-out questions."""
         settings = self.this.task.work.evaluation
-        return self.examiner(self.test, Sampling(settings.samples, settings.temperature), "test")
+        return self.examiner(self.test, Sampling(settings.samples, settings.temperature), TEST)
 
     def benchmarks(self, questions: Sequence[benchmark.Questions]) -> dict[str, float]:
         """Accuracy on each, by the names of the report. One that an earlier pod has done is not done again."""

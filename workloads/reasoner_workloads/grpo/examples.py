@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from reasoner_workloads.common.store import Store
-
-#: Where `record` keeps the held-out questions' responses.
-_HELD_OUT = re.compile(r"completions/test-step-(\d{8})-rank-\d+\.parquet")
+from reasoner_workloads.grpo import record
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,8 @@ class Example:
 def read(store: Store) -> list[Example]:
     """One for each held-out question, in the order in which they were asked; none unless measured twice."""
     steps: dict[int, list[str]] = {}
-    for key in store.list("completions/"):
-        if found := _HELD_OUT.fullmatch(key):
-            steps.setdefault(int(found[1]), []).append(key)
+    for step, key in record.files(store, record.TEST):
+        steps.setdefault(step, []).append(key)
     if len(steps) < 2:
         return []
     before, after = (_first_of_each(store, steps[step]) for step in (min(steps), max(steps)))

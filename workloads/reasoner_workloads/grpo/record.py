@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,16 @@ from reasoner_workloads.common.store import Store
 from reasoner_workloads.grpo.reward import Response, Score
 
 FOLDER = "completions"
-#: What training generates, and names its files.
-TRAIN = "train"
-_STEP = re.compile(r"-step-(\d{8})-")
+#: What training generates, and what is measured on held-out questions: they name their files.
+TRAIN, TEST = "train", "test"
+_NAME = re.compile(rf"{FOLDER}/(.+)-step-(\d{{8}})-rank-\d+\.parquet")
+
+
+def files(store: Store, what: str) -> Iterator[tuple[int, str]]:
+    """Step and key of what is kept of one kind."""
+    for key in store.list(f"{FOLDER}/{what}-step-"):
+        if (found := _NAME.fullmatch(key)) and found[1] == what:
+            yield int(found[2]), key
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Record:
     """The dataset's ids by question, where it has them."""
 
     def keep(self, responses: Sequence[Response], scores: Sequence[Score], what: str, step: int) -> None:
-        """Write what was generated at a step, if this process's share is kept. `what`: TRAIN, test, benchmark-…"""
+        """Write what was generated at a step, if this process's share is kept. `what`: TRAIN, TEST, benchmark-…"""
         version = self.version(step)
         if self.rank * len(responses) >= self.most:
             return
@@ -52,8 +59,8 @@ class Record:
     def forget_from(self, step: int) -> None:
         """Remove what training generated at this step or later, before it was cut short of its next checkpoint. Called
         by the main process, before training. What was measured stands, as its figures do."""
-        for key in self.store.list(f"{FOLDER}/{TRAIN}-"):
-            if (found := _STEP.search(key)) and int(found.group(1)) >= step:
+        for made, key in files(self.store, TRAIN):
+            if made >= step:
                 self.store.delete(key)
 
     def _row(self, response: Response, score: Score) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from reasoner_api.report import RunReport
 from reasoner_api.task import EXIT_TERMINATED, Topology
-from reasoner_workloads.common.progress import Word
+from reasoner_workloads.common.progress import Reporter, Word
 from reasoner_workloads.common.run import WorkloadError
 from reasoner_workloads.training import rendezvous
 from reasoner_workloads.training.peers import Ending, verdict
@@ -84,6 +84,16 @@ def leave_rank(code: int) -> int:
     """Note the rank's exit code, which torchrun itself does not pass on."""
     (workdir() / f"exit-{os.environ['RANK']}.json").write_text(json.dumps(code))
     return code
+
+
+def leave_at_once(code: int, reporter: Reporter) -> NoReturn:
+    """End this process as it stands, from any thread: the main one waits for what will not come, and can no longer be
+    asked to. The report that it has left stays its last word."""
+    with contextlib.suppress(OSError):
+        reporter.close()
+        if is_rank():
+            leave_rank(code)
+    os._exit(code)
 
 
 def workdir() -> Path:

@@ -4,9 +4,7 @@ such a run holds its GPUs until somebody looks. A callback of the trainer's, mad
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
-import os
 import sys
 import threading
 import time
@@ -124,12 +122,4 @@ class Watchdog(TrainerCallback):
         # The first node fails, and is counted; the others go along with it, which is no failure of theirs.
         first = self.world.node == 0
         time.sleep(self._settle() * (1 if first else 2))
-        self._leave(EXIT_ERROR if first else EXIT_PEER_LOST)
-
-    def _leave(self, code: int) -> None:
-        """End the process as it stands: the main thread can no longer be asked to."""
-        with contextlib.suppress(OSError):
-            self.reporter.close()
-            if launch.is_rank():
-                launch.leave_rank(code)
-        os._exit(code)
+        launch.leave_at_once(EXIT_ERROR if first else EXIT_PEER_LOST, self.reporter)

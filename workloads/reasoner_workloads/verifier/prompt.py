@@ -33,11 +33,6 @@ def reply(prompt: VerifierPrompt, reasoning: str, verdict: bool) -> str:
     return f" {thought}\n{marker}" if thought else f" {marker}"
 
 
-def passed(prompt: VerifierPrompt, text: str) -> bool:
-    """Whether a reply is a pass."""
-    return decided(prompt, text) is True
-
-
 def decided(prompt: VerifierPrompt, text: str) -> bool | None:
     """Whether a reply is a pass: of several decisions the last counts, as a verifier may think aloud. None where it
     says neither."""

@@ -133,9 +133,11 @@ class Endpoint:
             return await self._speak(asked)
 
         # Only now: what tenacity does for each call costs as much as a request.
-        trying = AsyncRetrying(retry=retry_if_exception_type(Passing), wait=_pause, stop=self._is_enough, reraise=True)
-        completion: Completion = await trying(again)
+        completion: Completion = await self._trying()(again)
         return completion
+
+    def _trying(self) -> AsyncRetrying:
+        return AsyncRetrying(retry=retry_if_exception_type(Passing), wait=_pause, stop=self._is_enough, reraise=True)
 
     def _is_enough(self, state: RetryCallState) -> bool:
         failure = _failure(state)
@@ -208,8 +210,7 @@ class Endpoint:
                 raise failure
             return told
 
-        trying = AsyncRetrying(retry=retry_if_exception_type(Passing), wait=_pause, stop=self._is_enough, reraise=True)
-        told: Told = await trying(fetch)
+        told: Told = await self._trying()(fetch)
         return told
 
     async def _fetch(self, method: str, path: str, content: Any, headers: Mapping[str, str] | None = None) -> Told:

@@ -57,6 +57,11 @@ class Engine:
         """Seconds since its start."""
         return time.monotonic() - self._began
 
+    @property
+    def loading(self) -> str:
+        """What it is doing before it is ready, in words."""
+        return f"vLLM is loading the model, since {self.age:.0f} s"
+
     async def look(self, session: aiohttp.ClientSession) -> None:
         """See how it is.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from typing import NoReturn
 
 from reasoner_api.rollout import RolloutServer
 from reasoner_api.status import Progress
@@ -53,14 +54,11 @@ def await_server(this: Run[GRPOTask], main: bool, before_leaving: Callable[[], N
     return lease.release
 
 
-def _leave(this: Run[GRPOTask], before_leaving: Callable[[], None], why: str) -> None:
+def _leave(this: Run[GRPOTask], before_leaving: Callable[[], None], why: str) -> NoReturn:
     """End this process, from a thread: the main one may be in a broadcast to workers that are gone, for ever. Without
     its server the run cannot go on, which is no failure of this pod's, unless that has become a habit."""
     before_leaving()
     code = EXIT_ERROR if fruitless(this.store) >= PATIENCE else EXIT_PEER_LOST
     reason = "RolloutServerLost" if code == EXIT_ERROR else "PeerLost"
     this.reporter.update(state="Failed", reason=reason, message=f"the rollout server is gone: {why}")
-    this.reporter.close()
-    if launch.is_rank():
-        launch.leave_rank(code)
-    os._exit(code)
+    launch.leave_at_once(code, this.reporter)

@@ -146,14 +146,14 @@ class _Server:
     def _state(self, mine: _Holder) -> tuple[str, str]:
         if not mine.served:
             if not self.engine.ready or self.engine.used:
-                return "loading", f"vLLM is loading the model, since {self.engine.age:.0f} s"
+                return "loading", self.engine.loading
             mine.served = self.engine.used = True
             return "ready", ""
         return ("leaving", "it was told to stop") if self.leaving else ("serving", "")
 
     def _report(self) -> None:
         if not self.engine.ready:
-            display = f"vLLM is loading the model, since {self.engine.age:.0f} s"
+            display = self.engine.loading
         else:
             display = "generating responses" if self.holder is not None else "waiting for the trainer"
         self.this.reporter.update(progress=Progress(display=display))
