@@ -14,7 +14,7 @@ import pytest
 
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import FileStore
-from reasoner_workloads.curation import page, prompts
+from reasoner_workloads.curation import llm, page, prompts
 from reasoner_workloads.curation.blocks import Answer
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.ledger import Ledger
@@ -92,6 +92,13 @@ async def test_replies_are_read(server: ChatServer, replies: list[Reply], compla
         roles = [message["role"] for message in server.asked[1]["messages"]]
         assert roles == ["system", "user", "assistant", "user"]
         assert complaint in server.asked[1]["messages"][-1]["content"]
+
+
+async def test_a_reply_that_ran_on_is_shown_again_in_part(server: ChatServer) -> None:
+    server.replies("and so on " * 10_000, GOOD)
+    async with opened(work(server)) as models:
+        await models["annotator"].ask(prompts.annotation("Why?", "4"), prompts.Annotation)
+    assert len(server.asked[1]["messages"][2]["content"]) == llm.REPAIR_CHARACTERS
 
 
 async def test_latex_in_json_as_models_write_it(server: ChatServer) -> None:

@@ -134,11 +134,20 @@ def test_a_date_says_when_to_come_again() -> None:
     assert wire.retry_after({"retry-after": "soon"}) is None
 
 
-async def test_an_answer_that_stays_empty_drops_the_row(server: ChatServer) -> None:
-    server.reply = lambda _: Say(body={"choices": []})
+@pytest.mark.parametrize("choices", [[], [{"index": 0}], {"text": "fine"}, [{"message": {"content": 7}}], None])
+async def test_an_answer_whose_choice_cannot_be_read_drops_the_row_if_it_stays_so(
+    server: ChatServer, choices: Any
+) -> None:
+    server.reply = lambda _: Say(body={"choices": choices})
     with pytest.raises(Dropped) as end:
         await write(server)
     assert (end.value.reason, len(server.asked)) == ("refused", 1 + wire.EMPTY_RETRIES)
+
+
+async def test_half_a_surrogate_pair_in_an_answer_is_no_failure(server: ChatServer) -> None:
+    server.reply = lambda _: Say(body=rb'{"choices": [{"message": {"content": "\ud800 is a \u00e9"}}]}')
+    assert await write(server) == "? is a é"
+    assert len(server.asked) == 1
 
 
 REFUSED: dict[str, Say] = {

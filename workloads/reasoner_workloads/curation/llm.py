@@ -27,6 +27,8 @@ R = TypeVar("R", bound=Reply)
 ROLES = ("extractor", "annotator", "solver", "judge")
 #: Times that a reply which does not fit its shape is asked for again.
 REPAIRS = 2
+#: Characters of such a reply that the model is shown again: one that ran on would fill its context.
+REPAIR_CHARACTERS = 8000
 
 #: A backslash that JSON does not know: models write LaTeX into strings as it is.
 _STRAY_BACKSLASH = re.compile(r'\\(?:(["\\/bfnrtu])|)')
@@ -66,7 +68,7 @@ class Model:
                 return _read(completion.text, shape)
             except ValidationError as error:
                 again = [
-                    {"role": "assistant", "content": completion.text},
+                    {"role": "assistant", "content": completion.text[:REPAIR_CHARACTERS]},
                     {"role": "user", "content": _complaint(completion, error)},
                 ]
                 asked = [*asked, *again]

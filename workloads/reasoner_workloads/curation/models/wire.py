@@ -17,7 +17,7 @@ from reasoner_workloads.curation.models.segments import Completion
 
 #: Times that a request is tried again after a failure that may pass.
 RETRIES = 10
-#: The same after an answer without a choice, which mostly stays so.
+#: The same after an answer without a choice that can be read, which mostly stays so.
 EMPTY_RETRIES = 2
 #: Characters a token, for what a server does not count.
 CHARACTERS_PER_TOKEN = 4
@@ -49,10 +49,10 @@ class Passing(Exception):
 
 
 class Empty(Passing):
-    """An answer without a choice."""
+    """An answer without a choice that can be read."""
 
-    def __init__(self) -> None:
-        super().__init__("the answer holds no choice", retries=EMPTY_RETRIES)
+    def __init__(self, message: str = "the answer holds no choice") -> None:
+        super().__init__(message, retries=EMPTY_RETRIES)
 
 
 class Refused(Exception):
@@ -82,24 +82,43 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Completion:
     """The completion in an answer. Raises Passing, Refused or Misconfigured."""
     if status != 200:
         raise failure(status, headers, body)
+    value = _value(body)
+    if "choices" not in value:
+        # Gateways pass on what the provider said, under a status of their own.
+        told = value.get("error")
+        code = told.get("code") if isinstance(told, dict) else None
+        if told is None:
+            raise Passing(f"the answer is no chat completion: {_cut(body)}")
+        raise failure(code if isinstance(code, int) and 400 <= code < 600 else 502, headers, body)
+    if value["choices"] == []:
+        raise Empty
     try:
-        value = from_json(body)
-        if "choices" not in value and "error" in value:
-            # Gateways pass on what the provider said, under a status of their own.
-            code = value["error"].get("code")
-            raise failure(code if isinstance(code, int) and 400 <= code < 600 else 502, headers, body)
-        if value["choices"] == []:
-            raise Empty
         choice = value["choices"][0]
         return _completion(choice["message"], choice.get("finish_reason") or "stop", value.get("usage") or {})
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Passing(f"the answer is no chat completion: {_cut(body)}") from error
+        raise Empty(f"the answer's choice cannot be read: {_cut(body)}") from error
+
+
+def _value(body: bytes) -> dict[str, Any]:
+    try:
+        try:
+            value = from_json(body)
+        except ValueError:
+            # Half a surrogate pair, which models write now and then, and which only Python's own parser takes.
+            value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Passing(f"the answer is no JSON: {_cut(body)}") from error
+    if not isinstance(value, dict):
+        raise Passing(f"the answer is no chat completion: {_cut(body)}")
+    return value
 
 
 def _completion(message: dict[str, Any], finish: str, usage: dict[str, Any]) -> Completion:
     content = message.get("content") or ""
     if isinstance(content, list):
         content = "".join(part.get("text") or "" for part in content)
+    if not content.isascii():
+        content = content.encode(errors="replace").decode()  # half a surrogate pair cannot be kept
     if message.get("refusal"):
         finish = "content_filter"
     # Without the server's count the caller has to guess.
