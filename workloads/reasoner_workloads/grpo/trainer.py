@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from trl import GRPOTrainer
 
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
+from reasoner_workloads.grpo.order import Order
 from reasoner_workloads.grpo.training_reward import TrainingReward
 from reasoner_workloads.training.world import World
 
@@ -50,6 +51,9 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
             yield
         finally:
             self.model.train(training)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Order:
+        return Order(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._rows = inputs
