@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet
 from aiohttp import web
 
+from reasoner_api.task import TASK
 from reasoner_workloads.common.artifact import verify
 from support.http_server import serving
 from support.stand_ins import Pod, grpo_task
@@ -113,6 +114,29 @@ def test_sigterm_ends_at_a_point_that_the_next_pod_resumes_from(seeds: Path, tmp
     assert f"resuming after step {stopped}" in log
     assert report.lineage is not None
     assert report.lineage.verifier == endpoint["digest"]
+
+
+def test_a_run_that_resumes_within_a_generation_is_in_step_again_with_the_next(seeds: Path, tmp_path: Path) -> None:
+    def task(output: Path, passes: int, steps: int) -> dict[str, Any]:
+        made = grpo_task(seeds, output, maxSteps=steps, stepsPerGeneration=passes, perDeviceTrainBatchSize=4)
+        made["work"] |= {"checkpoint": {"everySteps": passes}, "evaluation": {"prompts": 1}}
+        return made
+
+    # A checkpoint of step 2, where a generation of four steps is half learnt from: what a stop in a hurry leaves.
+    first, then = task(tmp_path / "first", 2, 2), task(tmp_path / "then", 4, 8)
+    code, _, log = Pod("grpo", first, tmp_path / "pod").run()
+    assert code == 0, log
+    (kept,) = (tmp_path / "first").glob("*/checkpoints")
+    prefix = tmp_path / "then" / TASK.validate_python(then).digest.removeprefix("sha256:")
+    shutil.copytree(kept, prefix / "checkpoints")
+    code, report, log = Pod("grpo", then, tmp_path / "pod").run()
+    assert (code, report.metrics["step"]) == (0, 8), log
+    assert "resuming after step 2" in log
+    generations = sorted((prefix / "completions").glob("train-*"))
+    assert [path.name for path in generations] == [f"train-step-{step:08d}-rank-0000.parquet" for step in (2, 4)]
+    rest, whole = ({row["question"] for row in pyarrow.parquet.read_table(path).to_pylist()} for path in generations)
+    assert len(rest) == len(whole) == 4
+    assert not rest & whole
 
 
 def test_a_verifier_that_refuses_pauses_the_run_and_no_reward_is_made_up(seeds: Path, tmp_path: Path) -> None:

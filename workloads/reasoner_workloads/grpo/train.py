@@ -130,6 +130,7 @@ class _Training:
         if self.world.main:
             record.forget_from(step or 0)
         self.world.barrier()
+        trainer.begin_at(step or 0)
         train(trainer, watch, step)
         if watch.measurements is not None and trainer.args.max_steps not in watch.measured:
             # The last step was done by a pod that ended before it could measure.

@@ -27,6 +27,13 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         """Ends the run, called by every process at the same point."""
         self._rows: list[dict[str, Any]] = []
 
+    def begin_at(self, step: int) -> None:
+        """Training begins after this step. TRL counts forward passes from 0 wherever it resumes, and generates anew by
+        that count: after a stop within a generation every later one would begin between the points that checkpoints
+        are made at. It has no buffer yet, so the rest of the generation is made first, as a whole, and its first
+        passes are left out."""
+        self._step = step * self.args.gradient_accumulation_steps
+
     def agree(self, away: VerifierUnavailable | None) -> None:
         """Give up where any process must: one that left alone would leave the others waiting for it."""
         if self.world.any(away is not None):
