@@ -130,7 +130,7 @@ class Lineage(Open):
     verifier: Digest | None = None
     """Digest of the verifier's manifest; absent for a foreign endpoint or rules."""
     base_model: str | None = None
-    """Base model, by digest where it is an artifact and by name otherwise."""
+    """Base model, by digest where it is an artifact, else by its name and commit on the Hugging Face Hub."""
 
 
 class PolicyArtifacts(Model):

@@ -12,7 +12,7 @@ from reasoner_workloads.common.run import Run
 from reasoner_workloads.grpo import benchmark, data
 from reasoner_workloads.grpo.reward import Tokens
 from reasoner_workloads.grpo.tokens import tokens_of
-from reasoner_workloads.training import model
+from reasoner_workloads.training import hub, model
 from reasoner_workloads.training.inputs import fetch_base_model, fetch_dataset
 from reasoner_workloads.training.world import World
 
@@ -37,7 +37,9 @@ def fetch(this: Run[GRPOTask], folder: Path, world: World) -> Inputs:
     work, own = this.task.work, folder / f"inputs-{world.local_rank}"
     dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
     # Fifteen gigabytes for the paper's 7B: not eight times on each node's disk.
-    base = world.once_a_node(lambda: fetch_base_model(work.base_model, work.storage, folder / "base"))
+    base = world.once_a_node(
+        lambda: hub.pinned(fetch_base_model(work.base_model, work.storage, folder / "base"), this.store)
+    )
     verifier = this.task.verifier
     lineage = Lineage(
         dataset=dataset.identity, verifier=verifier.digest if verifier else None, base_model=base.identity

@@ -23,9 +23,9 @@ class Fetched:
     """An input on this machine's disk."""
 
     path: str
-    """Folder, or the name that transformers downloads by."""
+    """Folder, or a name on the Hugging Face Hub."""
     identity: str
-    """Digest of the artifact's manifest, or that name: for the lineage."""
+    """Digest of the artifact's manifest, or that name and its commit: for the lineage."""
 
 
 def fetch_dataset(dataset: InputArtifact, storage: Storage, dest: Path) -> Fetched:
@@ -37,7 +37,8 @@ def fetch_dataset(dataset: InputArtifact, storage: Storage, dest: Path) -> Fetch
 
 
 def fetch_base_model(name: str, storage: Storage, dest: Path) -> Fetched:
-    """The base model's files in `dest` where `name` is an artifact; a Hugging Face name is left to transformers."""
+    """The base model's files in `dest` where `name` is an artifact; a Hugging Face name is left as it is, for
+    `hub` or for transformers."""
     if name.startswith(("s3://", "file://")):
         return _artifact(name, None, storage, dest)
     return Fetched(name, name)

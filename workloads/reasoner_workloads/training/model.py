@@ -20,7 +20,7 @@ from reasoner_workloads.training.inputs import Fetched
 
 
 def load(base: Fetched, *, bf16: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer. Raises ConfigError for a name that nothing answers to."""
+    """Model and tokenizer. Raises ConfigError for files that are no model's."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.path)
         model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.bfloat16 if bf16 else torch.float32)

@@ -13,7 +13,7 @@ from trl import SFTConfig, SFTTrainer
 from reasoner_api.status import Progress
 from reasoner_api.task import VerifierTask
 from reasoner_workloads.common.run import ConfigError, Run
-from reasoner_workloads.training import launch, model
+from reasoner_workloads.training import hub, launch, model
 from reasoner_workloads.training.callbacks import Watch, train
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
@@ -57,7 +57,7 @@ class _Training:
         config = arguments(work.training, self.folder / "trainer")
         own = self.folder / f"inputs-{self.world.local_rank}"
         dataset = fetch_dataset(this.task.dataset, work.storage, own / "dataset")
-        base = fetch_base_model(work.base_model, work.storage, own / "base")
+        base = hub.pinned(fetch_base_model(work.base_model, work.storage, own / "base"), this.store)
         found, unusable = data.usable(data.read(dataset, work.data.columns), work.prompt)
         rows = split(found, work.evaluation, work.data)
         for reason, count in (unusable + rows.left_out).items():

@@ -27,6 +27,7 @@ from reasoner_workloads.common.run import Run, Terminated, WorkloadError
 from reasoner_workloads.grpo.rollout.command import command, environment
 from reasoner_workloads.grpo.rollout.engine import ANSWER_SECONDS, Engine
 from reasoner_workloads.grpo.rollout.lease import BEAT_SECONDS
+from reasoner_workloads.training import hub
 from reasoner_workloads.training.inputs import fetch_base_model
 from reasoner_workloads.training.outcome import MODEL
 
@@ -47,6 +48,7 @@ def serve(this: Run[GRPOTask]) -> None:
     with tempfile.TemporaryDirectory(prefix="rollout-") as folder:
         this.reporter.update(progress=Progress(display="fetching the model"))
         base = fetch_base_model(this.task.work.base_model, this.task.work.storage, Path(folder))
+        base = hub.pinned(base, this.store)
         host = os.environ.get("POD_IP") or "127.0.0.1"
         engine = Engine(
             command=command(this.task, base.path, host),
