@@ -444,6 +444,10 @@ def test_a_model_that_gained_too_little_is_published_as_a_candidate_and_stays_on
     message = first.status["conditions"][0]["message"]
     assert "from 0.2500 to 0.4500, a gain of 0.2000; evaluation.minGain is 0.3" in message
     assert plan(seen("GRPORun", spec, **ended, status=first.status), SETTINGS, NOW).status == first.status
+    # Also while its Job has not ended.
+    live = {"demo-0": replace_report(GAINED, state="Running")}
+    early = plan(seen("GRPORun", spec, job=job(), pods=(pod("demo-0"),), live=live), SETTINGS, NOW)
+    assert (early.status["phase"], list(early.status["artifacts"])) == ("Running", ["candidate"])
     promoted = plan(seen("GRPORun", **ended, pods=(pod("demo-0", GAINED),)), SETTINGS, NOW)
     assert list(promoted.status["artifacts"]) == ["model"]
 
@@ -650,6 +654,17 @@ def test_a_group_that_failed_is_told_by_the_reason_of_the_pod_that_took_the_othe
     (ready,) = (item for item in status["conditions"] if item["type"] == "Ready")
     assert (ready["reason"], ready["message"]) == (cause.reason, cause.message)
     assert status["step"] == 7
+
+
+def test_a_group_is_told_by_its_main_process_wherever_that_is_since_a_restart() -> None:
+    lost = RunReport(state="Failed", reason="PeerLost", progress=Progress(percent=3), metrics={"step": 96.0})
+    fallen = [pod(f"demo-{index}-old", lost, index) for index in range(3)]
+    fresh = [pod(f"demo-{index}", index=index) for index in range(3)]
+    for each in fresh:
+        each["metadata"]["creationTimestamp"] = "2026-01-02T03:03:00Z"
+    live = {"demo-2": RunReport(progress=Progress(percent=2), metrics={"step": 80.0})}
+    status = plan(seen("GRPORun", job=job(), pods=(*fallen, *fresh), live=live), SETTINGS, NOW).status
+    assert (status["step"], status["progress"]["percent"]) == (80, 2)
 
 
 def test_a_retried_pods_newer_report_wins() -> None:

@@ -24,7 +24,7 @@ def asked(folder: Path, file: str, **benchmark: Any) -> list[dict[str, str]]:
     uri = f"{folder.as_uri()}/{file}"
     evaluation = {"benchmarks": [{"name": "maths", "uri": uri, **benchmark}]}
     work = GRPOWork.model_validate({"baseModel": "m", "storage": storage, "evaluation": evaluation})
-    return read(0, work.evaluation.benchmarks[0], folder / "own", work).rows
+    return read(0, work.evaluation.benchmarks[0], folder / "own", work, len).rows
 
 
 def lines(path: Path, rows: list[Any]) -> None:
@@ -48,6 +48,13 @@ def test_choices_follow_the_question_with_letters_and_a_position_becomes_one(tmp
         ("Which?\nA. red\nB. blue", "B"),
         ("Who?\nA. Ann\nB. Bob", "A"),
     ]
+
+
+def test_a_prompt_that_is_too_long_shows_before_the_first_step(tmp_path: Path) -> None:
+    lines(tmp_path / "maths.jsonl", [*ROWS, {"question": "9" * 2000, "answer": "9"}])
+    with pytest.raises(ConfigError, match=r"benchmarks\[0\]: .*5.* has a prompt of 2\d{3} tokens: raise grpo.maxProm"):
+        asked(tmp_path, "maths.jsonl")
+    assert len(asked(tmp_path, "maths.jsonl", limit=2)) == 2
 
 
 def test_a_digest_is_held_to(tmp_path: Path) -> None:

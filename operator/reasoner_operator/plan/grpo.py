@@ -38,7 +38,7 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     if paused is not None:
         found = replace(found, state=paused)
     look_again = outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds)
-    status = _status(seen, found, now)
+    status = _status(seen, spec, found, now)
     made = Plan(
         status=status,
         patch=outcome.adjustments(seen, spec.suspend or paused is not None, spec.scheduling, standing.group_size(seen)),
@@ -121,7 +121,7 @@ def _api_keys(spec: GRPORunSpec) -> tuple[Object, ...]:
     )
 
 
-def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any]:
+def _status(seen: Seen, spec: GRPORunSpec, found: standing.Outcome, now: datetime) -> dict[str, Any]:
     old = seen.obj.get("status", {})
     status = {key: old[key] for key in _KEPT if key in old}
     if (report := found.report) is not None:
@@ -131,7 +131,7 @@ def _status(seen: Seen, found: standing.Outcome, now: datetime) -> dict[str, Any
         if scores := promotion.scores(report):
             status["benchmarks"] = scores
         if "model" in report.artifacts:
-            status["artifacts"] = promotion.artifacts(found, report.artifacts["model"])
+            status["artifacts"] = promotion.artifacts(seen, spec.evaluation, report)
         if report.lineage is not None:
             status["lineage"] = report.lineage.wire()
     status |= figures.reward_text(status) | figures.restarts(seen)

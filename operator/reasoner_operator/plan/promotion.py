@@ -7,7 +7,6 @@ from typing import Any
 
 from reasoner_api.evaluation import GRPOEvaluation
 from reasoner_api.report import RunReport
-from reasoner_api.status import Artifact
 from reasoner_operator.plan.standing import Outcome
 from reasoner_operator.seen import Seen
 from reasoner_operator.status import State, rounded
@@ -19,28 +18,35 @@ REASON = "GainTooLow"
 
 def gated(seen: Seen, evaluation: GRPOEvaluation, found: Outcome) -> Outcome:
     """The outcome with `evaluation.minGain` applied: a run that gained less has not succeeded."""
-    wanted = evaluation.min_gain
-    if wanted is None or found.state.phase != "Succeeded":
+    if found.state.phase != "Succeeded" or (lack := _lack(seen, evaluation, found.report)) is None:
         return found
+    return replace(found, state=State("Failed", REASON, f"{lack}: published as artifacts.candidate, not promoted"))
+
+
+def artifacts(seen: Seen, evaluation: GRPOEvaluation, report: RunReport) -> dict[str, Any]:
+    """The published model under the name that it has earned, which is known before the Job has ended."""
+    name = "model" if _lack(seen, evaluation, report) is None else "candidate"
+    return {name: report.artifacts["model"].wire()}
+
+
+def _lack(seen: Seen, evaluation: GRPOEvaluation, report: RunReport | None) -> str | None:
+    """What the model lacks for its promotion, or None."""
+    wanted = evaluation.min_gain
+    if wanted is None:
+        return None
     status = seen.obj.get("status", {})
-    metrics = found.report.metrics if found.report is not None else {}
+    metrics = report.metrics if report is not None else {}
     before = metrics.get("accuracy_before", status.get("accuracyBefore"))
     after = metrics.get("accuracy_after", status.get("accuracyAfter"))
-    if before is not None and after is not None and after - before >= wanted:
-        return found
     if before is None or after is None:
-        figures = "was not measured"
-    else:
-        figures = f"went from {before:.4f} to {after:.4f}, a gain of {after - before:.4f}"
-    message = (
-        f"held-out accuracy {figures}; evaluation.minGain is {wanted}: published as artifacts.candidate, not promoted"
+        return f"held-out accuracy was not measured; evaluation.minGain is {wanted}"
+    gain = after - before
+    if gain >= wanted:
+        return None
+    return (
+        f"held-out accuracy went from {before:.4f} to {after:.4f}, a gain of {gain:.4f}; "
+        f"evaluation.minGain is {wanted}"
     )
-    return replace(found, state=State("Failed", REASON, message))
-
-
-def artifacts(found: Outcome, model: Artifact) -> dict[str, Any]:
-    """The published model under the name that it has earned."""
-    return {"candidate" if found.state.reason == REASON else "model": model.wire()}
 
 
 def scores(report: RunReport) -> list[dict[str, Any]]:

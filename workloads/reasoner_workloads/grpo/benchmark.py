@@ -4,7 +4,7 @@ does not show days later; loads no torch."""
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ class Questions:
     rows: list[dict[str, str]]
 
 
-def read(place: int, about: Benchmark, dest: Path, work: GRPOWork) -> Questions:
-    """The questions of `evaluation.benchmarks[place]`. Raises ConfigError naming the field or the row."""
+def read(place: int, about: Benchmark, dest: Path, work: GRPOWork, count_tokens: Callable[[str], int]) -> Questions:
+    """The questions of `evaluation.benchmarks[place]`. Raises ConfigError naming the field or the row: also for a
+    prompt that is too long, as a score without its question is another benchmark's."""
     at = f"evaluation.benchmarks[{place}]"
     try:
         source = InputArtifact(uri=about.uri, digest=about.digest)
@@ -37,10 +38,19 @@ def read(place: int, about: Benchmark, dest: Path, work: GRPOWork) -> Questions:
         rows = read_rows(Path(folder) / about.uri.rpartition("/")[2])
     except ConfigError as error:
         raise ConfigError(f"{at}: {error}") from error
-    found = [_row(row, f"{at}: {where}", about.columns) for where, row in rows[: about.limit]]
+    found = []
+    for where, row in rows[: about.limit]:
+        asked = _row(row, f"{at}: {where}", about.columns)
+        prompt = prompt_of(asked["question"], work.grpo)
+        if (tokens := count_tokens(prompt)) > work.grpo.max_prompt_tokens:
+            raise ConfigError(
+                f"{at}: {where} has a prompt of {tokens} tokens: raise grpo.maxPromptTokens "
+                f"({work.grpo.max_prompt_tokens}), or leave the row out of the file"
+            )
+        found.append({**asked, "prompt": prompt})
     if not found:
         raise ConfigError(f"{at}.uri: {about.uri} holds no question")
-    return Questions(about, [{**row, "prompt": prompt_of(row["question"], work.grpo)} for row in found])
+    return Questions(about, found)
 
 
 def _row(row: Mapping[str, Any], at: str, columns: BenchmarkColumns) -> dict[str, str]:

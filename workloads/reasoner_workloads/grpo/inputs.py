@@ -48,5 +48,5 @@ def fetch(this: Run[GRPOTask], folder: Path, world: World) -> Inputs:
     policy, tokenizer = model.load(base, bf16=False)
     tokens = tokens_of(tokenizer)
     questions = data.read(dataset, work.grpo, work.evaluation, tokens.count)
-    benchmarks = [benchmark.read(*each, own, work) for each in enumerate(work.evaluation.benchmarks)]
+    benchmarks = [benchmark.read(*each, own, work, tokens.count) for each in enumerate(work.evaluation.benchmarks)]
     return Inputs(policy, tokenizer, tokens, questions, benchmarks, lineage)
