@@ -44,8 +44,7 @@ def _lack(seen: Seen, evaluation: GRPOEvaluation, report: RunReport | None) -> s
     if gain >= wanted:
         return None
     return (
-        f"held-out accuracy went from {before:.4f} to {after:.4f}, a gain of {gain:.4f}; "
-        f"evaluation.minGain is {wanted}"
+        f"held-out accuracy went from {before:.4f} to {after:.4f}, a gain of {gain:.4f}; evaluation.minGain is {wanted}"
     )
 
 
