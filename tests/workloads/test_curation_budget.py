@@ -13,7 +13,7 @@ from reasoner_api.curation import Budget, Price
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import FileStore, Store
 from reasoner_workloads.curation.ledger import Ledger
-from reasoner_workloads.curation.models.funds import EACH_SHARD, FEWEST, Fund
+from reasoner_workloads.curation.models.funds import EACH_SHARD, FEWEST, ROOT, Fund
 from reasoner_workloads.curation.models.purse import Bill, Purse, open_purse
 from reasoner_workloads.curation.models.segments import Completion
 
@@ -118,6 +118,61 @@ async def test_no_budget_asks_no_store(tmp_path: Path) -> None:
     purse = open_purse(Budget(), Ledger(), FileStore(tmp_path / "none"), 0, 1)
     await purse.pay(BILL, answering())
     assert not (tmp_path / "none").exists()
+
+
+CAPS: dict[str, list[float]] = {
+    "lowered": [100.0, 50.0],
+    "lowered below what is spent": [100.0, 5.0],
+    "lowered and raised": [100.0, 50.0, 80.0],
+    "nothing, then something": [0.0, 30.0],
+    "a trifle, then very much": [0.5, 5000.0],
+    "something, then nothing": [20.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("caps", CAPS.values(), ids=CAPS.keys())
+async def test_a_changed_budget_holds_for_all_pods_together(store: Store, caps: list[float]) -> None:
+    """Each has taken 20 when the budget changes and spent 6 of it, if there was so much."""
+    earlier = [Ledger().usage for _ in range(3)]
+    for cap in caps[:-1]:
+        ledgers = [Ledger(usage) for usage in earlier]
+        for pod, ledger in enumerate(ledgers):
+            purse = open_purse(Budget(max_cost_usd=cap), ledger, store, pod, 3)
+            purse.funds[0].take(20.0)
+            for _ in range(int(min(6.0, purse.funds[0].granted - ledger.usage.cost_usd) / COST)):
+                await purse.pay(BILL, answering())
+        earlier = [ledger.usage for ledger in ledgers]
+    spent = sum(usage.cost_usd for usage in earlier)
+    purses = [
+        open_purse(Budget(max_cost_usd=caps[-1]), Ledger(usage), store, pod, 3) for pod, usage in enumerate(earlier)
+    ]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda purse: purse.funds[0].take(10_000.0), purses))
+    assert sum(purse.funds[0].granted for purse in purses) == pytest.approx(max(caps[-1], spent))
+
+
+def test_an_answer_of_the_store_that_got_lost_costs_no_slice(tmp_path: Path) -> None:
+    class Forgetful(FileStore):
+        """Writes and says that somebody else has, as one does whose first answer was lost on the way."""
+
+        def put_new(self, key: str, data: bytes) -> bool:
+            super().put_new(key, data)
+            return False
+
+    fund = Fund(Forgetful(tmp_path), "maxTokens", 1000.0, 1, 0)
+    fund.open()
+    assert fund.take(400.0)
+    assert fund.granted == 400
+
+
+def test_a_raised_budget_is_not_read_a_cent_at_a_time(tmp_path: Path) -> None:
+    store, shards = FileStore(tmp_path), 64
+    for cap in (1.0, 5000.0):
+        fund = Fund(store, "maxCostUSD", cap, shards, 0)
+        fund.open()
+        while fund.take(0.001):
+            pass
+    assert len(store.list(ROOT)) <= 2 * shards * EACH_SHARD + 2
 
 
 def test_many_shards_have_smaller_slices(tmp_path: Path) -> None:

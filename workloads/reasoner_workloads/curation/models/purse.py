@@ -114,8 +114,7 @@ class Purse:
         return self._spent(fund) + self._reserved[fund.name] + expected[fund.name] - fund.granted
 
     def _spent(self, fund: Fund) -> float:
-        usage = self.ledger.usage
-        return usage.cost_usd if fund.name == COST else float(usage.prompt_tokens + usage.completion_tokens)
+        return _used(self.ledger, fund.name)
 
 
 def open_purse(budget: Budget, ledger: Ledger, store: Store, pod: int, shards: int) -> Purse:
@@ -123,5 +122,10 @@ def open_purse(budget: Budget, ledger: Ledger, store: Store, pod: int, shards: i
     limits = {COST: budget.max_cost_usd, TOKENS: budget.max_tokens}
     funds = [Fund(store, name, cap, shards, pod) for name, cap in limits.items() if cap is not None]
     for fund in funds:
-        fund.open()
+        fund.open(_used(ledger, fund.name))
     return Purse(ledger, store, funds)
+
+
+def _used(ledger: Ledger, name: str) -> float:
+    usage = ledger.usage
+    return usage.cost_usd if name == COST else float(usage.prompt_tokens + usage.completion_tokens)
