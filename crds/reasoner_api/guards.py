@@ -51,8 +51,8 @@ class Hang(Model):
     factor: Annotated[float, Field(ge=2)] = 10.0
     """Fires when there has been no step for so many times the median time of a generation with all its steps."""
     min_seconds: Annotated[float, Field(ge=1)] = 1800.0
-    """Seconds without a step that are never taken for a hang. Above what the run may wait for its verifier; of the
-    first step nothing else is known."""
+    """Seconds without a step that are never taken for a hang; of the first step nothing else is known. While scores are
+    waited for, `reward.verifierUnavailable.waitSeconds` is waited out as well."""
 
 
 class Guards(Model):

@@ -18,10 +18,14 @@ only-include = ["house_rewards.py"]
 [project.entry-points."reasoner.rewards"]
 brevity = "house_rewards:brevity"
 politeness = "house_rewards:politeness"
+endless = "house_rewards:endless"
 broken = "house_rewards:nowhere"
 constant = "house_rewards:NUMBER"
 """
 MODULE = """
+import asyncio
+from pathlib import Path
+
 NUMBER = 7
 
 def brevity(limit=10):
@@ -32,6 +36,13 @@ def brevity(limit=10):
 def politeness():
     async def reward(completions, extracted, verdict, answer, question, prompts, completion_ids):
         return [None if found is None else float("please" in text) for text, found in zip(completions, extracted)]
+    return reward
+
+def endless(output):
+    async def reward(completions, **columns):
+        if any(Path(output).rglob("checkpoints/*/manifest.json")):
+            await asyncio.Event().wait()
+        return [0.0] * len(completions)
     return reward
 """
 

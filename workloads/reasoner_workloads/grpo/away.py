@@ -7,9 +7,21 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from reasoner_api.reward import Reward
+from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Paused, Terminated
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
 from reasoner_workloads.training.callbacks import Watch
+
+#: Seconds beyond the wait itself: the last request, and the checkpoint that is kept then.
+MARGIN = 300.0
+
+
+def longest_wait(task: GRPOTask) -> float:
+    """Seconds that scores may be waited for, which the spec allows and no watchdog may take for a hang."""
+    if task.verifier is None and task.work.evaluation.judge is None:
+        return 0.0
+    reward = task.work.reward
+    return reward.verifier_unavailable.wait_seconds + reward.timeout_seconds + MARGIN
 
 
 @dataclass

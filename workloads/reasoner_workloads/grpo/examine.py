@@ -52,8 +52,9 @@ class Examiner:
                 self.trainer.callback_handler.on_prediction_step(
                     self.trainer.args, self.trainer.state, self.trainer.control
                 )
-        scores, away = _scores(scoring)
-        self.trainer.agree(away)
+        with self.trainer.waiting():
+            scores, away = _scores(scoring)
+            self.trainer.agree(away)
         if responses:
             self.record.keep(responses, scores, what, self.trainer.state.global_step)
         everyone = [score for of_one in self.trainer.world.gather(scores) for score in of_one]

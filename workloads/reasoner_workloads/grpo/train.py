@@ -14,7 +14,7 @@ from trl import GRPOConfig
 from reasoner_api.status import Progress
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Run
-from reasoner_workloads.grpo.away import Away
+from reasoner_workloads.grpo.away import Away, longest_wait
 from reasoner_workloads.grpo.circuit import Patience
 from reasoner_workloads.grpo.evaluate import Evaluation
 from reasoner_workloads.grpo.examine import Examiner
@@ -92,8 +92,13 @@ class _Training:
         trainer = self._trainer(config, inputs, TrainingReward(function, record, timing := Timing()), timing)
         evaluation = Evaluation(this, Examiner(trainer, function, record), patience, inputs.questions.test)
         trainer.measure, trainer.give_up = evaluation.held_out, Away(trainer, watch, work.reward)
+        trainer.waiting = partial(watch.watchdog.waiting, longest_wait(this.task))
         self._train(trainer, watch, record)
-        scores = evaluation.benchmarks(inputs.benchmarks)
+        with watch.watchdog:
+            if watch.measurements is not None and config.max_steps not in watch.measured:
+                # The last step was done by a pod that ended before it could measure.
+                trainer.evaluate()
+            scores = evaluation.benchmarks(inputs.benchmarks)
         self._publish(trainer, watch, inputs, scores)
         self._leave(trainer, function)
         let_go()
@@ -132,9 +137,6 @@ class _Training:
         self.world.barrier()
         trainer.begin_at(step or 0)
         train(trainer, watch, step)
-        if watch.measurements is not None and trainer.args.max_steps not in watch.measured:
-            # The last step was done by a pod that ended before it could measure.
-            trainer.evaluate()
 
     def _leave(self, trainer: PolicyTrainer, function: RewardFunction) -> None:
         """End together: a process that leaves early takes the others' group with it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from trl import GRPOTrainer
@@ -16,7 +17,7 @@ from reasoner_workloads.training.world import World
 
 
 class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
-    """One process's trainer. `measure` and `give_up` are set by who makes it, since both need the trainer."""
+    """One process's trainer. `measure`, `give_up` and `waiting` are set by who makes it, as they need the trainer."""
 
     def __init__(self, reward: TrainingReward, world: World, **trl: Any) -> None:
         super().__init__(reward_funcs=reward, **trl)
@@ -25,6 +26,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         """Figures on held-out questions, from all processes to each."""
         self.give_up: Callable[[VerifierUnavailable], NoReturn]
         """Ends the run, called by every process at the same point."""
+        self.waiting: Callable[[], AbstractContextManager[None]]
+        """Entered while scores are waited for, and with them the other processes, which wait for theirs."""
         self._rows: list[dict[str, Any]] = []
 
     def begin_at(self, step: int) -> None:
@@ -74,6 +77,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         return found
 
     def _calculate_rewards(self, *arguments: Any) -> Any:
-        rewards = super()._calculate_rewards(*arguments)
-        self.agree(self.reward.away)
+        with self.waiting():
+            rewards = super()._calculate_rewards(*arguments)
+            self.agree(self.reward.away)
         return rewards

@@ -1,15 +1,17 @@
 """Ends a run that waits for ever: a collective that one process never joins, a server that never answers. Without it
 such a run holds its GPUs until somebody looks. A callback of the trainer's, made by `grpo.train`, armed by
-`callbacks.train`; every process has its own, so each shows where it stands."""
+`callbacks.train` and by `grpo.train` for what is measured at the end; every process has its own, so each shows where
+it stands."""
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -41,32 +43,50 @@ class Watchdog(TrainerCallback):
     """Steps of a generation: one of them is far longer than the others, so only all together have a median."""
     reporter: Reporter
     world: World
-    _durations: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    durations: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """Seconds of the last generations with all their steps, without what was measured in between."""
     _wake: threading.Condition = field(default_factory=threading.Condition)
     _sign: float = 0.0
     """When something last moved."""
     _begun: float | None = None
     """When the present generation began."""
+    _stepped: float = 0.0
+    """When the last step ended."""
+    _allowed: float = 0.0
+    """Seconds that what is waited for now may take."""
+    _thread: threading.Thread | None = None
     _off: bool = True
 
     def __enter__(self) -> Watchdog:
         self._off = False
         self._beat()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._wake:
             self._off = True
             self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
         faulthandler.cancel_dump_traceback_later()
 
+    @contextlib.contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """Something outside of the group is waited for, which may take so long."""
+        self._allow(seconds)
+        try:
+            yield
+        finally:
+            self._allow(0.0)
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        now = self._stepped = time.monotonic()
         if state.global_step % self.every == 0:
-            now = time.monotonic()
             with self._wake:
                 if self._begun is not None:
-                    self._durations.append(now - self._begun)
+                    self.durations.append(now - self._begun)
             self._begun = now
         self._beat()
 
@@ -79,7 +99,9 @@ class Watchdog(TrainerCallback):
         self._beat()
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._begun = None  # a generation with a measurement in it is no measure
+        if self._begun is not None:
+            # It follows a step, and is no part of the generation.
+            self._begun += time.monotonic() - self._stepped
         self._beat()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -95,8 +117,14 @@ class Watchdog(TrainerCallback):
             # Runs without Python: for code that waits in C and never lets go of the interpreter.
             faulthandler.dump_traceback_later(self._limit() + 4 * self._settle() + 10, exit=True)
 
+    def _allow(self, seconds: float) -> None:
+        with self._wake:
+            self._allowed = seconds
+            self._wake.notify()
+        self._beat()
+
     def _limit(self) -> float:
-        return patience(self._durations, self.hang)
+        return max(patience(self.durations, self.hang), self._allowed)
 
     def _settle(self) -> float:
         """Seconds that the other processes are given to find out for themselves, and show where they stand."""
@@ -114,7 +142,7 @@ class Watchdog(TrainerCallback):
         self._bite(time.monotonic() - self._sign)
 
     def _bite(self, waited: float) -> None:
-        usual = f"a generation takes {median(self._durations):.3g} s" if self._durations else "none was done before"
+        usual = f"a generation takes {median(self.durations):.3g} s" if self.durations else "none was done before"
         said = f"no step for {waited:.0f} s, where {usual}: the stacks of all processes are in the log"
         print(f"rank {self.world.rank}: {said}", file=sys.stderr, flush=True)
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
