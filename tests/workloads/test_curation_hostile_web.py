@@ -8,6 +8,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from tenacity import wait_none
 
 from reasoner_api.curation import Recrawl
 from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.common.store import open_store
 from reasoner_workloads.curation.records import Dropped, Funnel, Row
 from reasoner_workloads.curation.recrawl import client
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
@@ -125,6 +127,12 @@ def test_what_the_spec_allows_and_denies() -> None:
     for address in ("8.8.8.8", "10.1.2.3", "10.2.0.1", "::ffff:8.8.8.8"):
         with pytest.raises(Forbidden):
             guard.check(address, 80)
+    for address in ("8.8.8.8", "64:ff9b::808:808", "64:ff9b::a01:203"):
+        with pytest.raises(Forbidden, match="is denied"):
+            guard.check(address, 443)
+    guard.check("64:ff9b::a01:1", 9999)
+    with pytest.raises(Forbidden, match="is denied"):
+        Guard(Recrawl(deny_addresses=["64:ff9b::/96"])).check("64:ff9b::808:808", 443)
     with pytest.raises(ConfigError, match=r"recrawl\.allowAddresses: .*10\.0\.0\.0/99"):
         Guard(Recrawl(allow_addresses=["10.0.0.0/99"]))
 
@@ -355,6 +363,11 @@ SERVERS: dict[str, tuple[Wire, str]] = {
     "a redirect to nowhere": (response(b"", "302 Found", Location=""), "302"),
     "a redirect longer than a URL": (response(b"", "302 Found", Location="/" + "a" * 7000), "404"),
     "a media type of noise": (response(Content_Type=";;;\xe9=\x01".replace("\x01", "")), "not a page"),
+    "a pause until the year 99999": (
+        response(b"", "503 Busy", Retry_After="Mon, 01 Jan 99999 00:00:00 GMT"),
+        "503",
+    ),
+    "a media type of half a surrogate pair": (response(Content_Type="text/\xff"), "not a page but text/�"),
     "an executable": (response(b"\x7fELF", Content_Type="application/octet-stream"), "not a page but application"),
 }
 
@@ -380,6 +393,9 @@ ENCODINGS: dict[str, tuple[bytes, str, str]] = {
     "a codec of bytes": (b"<p>page</p>", "zip", "page"),
     "a codec that is undefined": (b"<p>page</p>", "undefined", "page"),
     "a charset of noise": (b"<p>page</p>", "\xe9\xff", "page"),
+    "a charset with an escaped NUL": (b"<p>page</p>", "utf-8; charset*=utf-8''%00", "page"),
+    "a charset of mail with a NUL": (b"<p>page</p>", "utf-8; charset*0*=%00''x", "page"),
+    "a charset of mail in parts without end": (b"<p>page</p>", f"utf-8; charset*{'9' * 4400}=x", "page"),
     "a charset with a path": (b"<p>page</p>", "../../etc/passwd", "page"),
     "a charset without end": (b"<p>page</p>", "x" * 4000, "page"),
     "a lying charset": ("<p>é page</p>".encode(), "utf-16", ""),
@@ -395,6 +411,27 @@ ENCODINGS: dict[str, tuple[bytes, str, str]] = {
 async def test_a_broken_encoding_is_text_all_the_same(site: RawServer, body: bytes, charset: str, says: str) -> None:
     site.answers["/page"] = response(body, Content_Type=f"text/html; charset={charset}")
     assert says in await get(f"{site.url}/page")
+
+
+#: Headers that are kept with a page.
+KEPT = {
+    "an ETag of half a surrogate pair": {"ETag": '"\xff"'},
+    "an ETag on two lines": {"ETag": '"a\r\n b"'},
+    "a date of half a surrogate pair": {"Last_Modified": "\xe9"},
+    "a charset of half a surrogate pair": {"Content_Type": "text/html; charset=\xff"},
+}
+
+
+@pytest.mark.parametrize("headers", KEPT.values(), ids=KEPT.keys())
+async def test_a_header_that_no_file_takes_is_kept_and_sent_back(
+    site: RawServer, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    site.answers["/page"] = response(**headers)
+    settings = Recrawl(allow_addresses=[f"{PUBLIC}/32"], requests_per_second_per_host=1000, max_age_seconds=0)
+    for _ in range(2):
+        async with Fetcher(settings, 1, open_store(tmp_path.as_uri())) as fetcher:
+            assert await fetcher.page(f"{site.url}/page") == "<p>page</p>"
+    assert site.asked.count("/page") == 2
 
 
 CLOSED = b"User-agent: *\nDisallow: /page\n"

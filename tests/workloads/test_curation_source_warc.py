@@ -62,6 +62,14 @@ def captured(row: Row | Record, **settings: Any) -> str:
     return Fetcher(Recrawl(**settings), 1).captured(row.response)
 
 
+def test_a_captured_page_whose_charset_no_codec_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "crawl.warc").write_bytes(
+        archive(page(1, Content_Type="text/html; charset*0*=%00''x"), page(2, Content_Type="text/html; charset=\0"))
+    )
+    rows = read((tmp_path / "crawl.warc").as_uri())
+    assert [captured(row) for row in rows] == [PAGE, PAGE]
+
+
 def test_responses_with_html_are_rows_that_bring_their_page(tmp_path: Path) -> None:
     (tmp_path / "crawl.warc.gz").write_bytes(
         archive(

@@ -57,9 +57,9 @@ _KNOWN = frozenset(
 )
 _FUNCTIONS = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "exp", "log", "sqrt", "pi", "arcsin", "arctan"})
 #: Commands that set words or space and leave formulas alone.
-_DRESS = re.compile(
-    r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;!: ])"
-)
+_DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|[,;: ])")
+#: A comma that parts a list though three digits follow: without its space it would be one of thousands.
+_LISTED = re.compile(r"(?<=\d)(?:, | , ?)(?=\d{3}(?!\d))")
 _SIGNS = {ord(old): new for old, new in zip("−–×·’“”µ", '--**\'""μ', strict=True)}
 _RAISED = {ord(old): new for old, new in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True)}
 _UNIT_WORD = re.compile(r"(?<=[\d.]) ?(percent|per cent)\b|\\Omega\b")
@@ -140,11 +140,12 @@ def normalise(text: str) -> str:
     tells mW from MW."""
     text = unicodedata.normalize("NFC", text.strip().removesuffix(".").strip("$ ")).translate(_SIGNS)
     text = _EXPONENT.sub(lambda found: f"^{found.group().translate(_RAISED)}", text)
-    text = _DRESS.sub(lambda found: found.group(1) or " ", text)
+    # A space that is negative closes up, as in 1,\!200.
+    text = _DRESS.sub(lambda found: found.group(1) or " ", text.replace(r"\!", ""))
     text = _UNIT_WORD.sub(lambda found: "%" if found.group(1) else "Ω", text)
     text = text.replace(r"\%", "%").replace(r"\$", "$").lstrip("$").replace(r"\cdot", "*").replace(r"\times", "*")
     text = re.sub(r"\s+", " ", text).strip()
-    return re.sub(r"\s*([-+*/=,;:%^])\s*", r"\1", text)
+    return ", ".join(re.sub(r"\s*([-+*/=,;:%^])\s*", r"\1", part) for part in _LISTED.split(text))
 
 
 def is_math(truth: str, answer: str) -> bool:

@@ -1,10 +1,14 @@
-"""Bytes of a page to text, as browsers do it. Called by `recrawl` and the WARC source."""
+"""Bytes of a page to text, as browsers do it, and strangers' text to such as any file holds. Called by `recrawl`, the
+sources and `records`."""
 
 from __future__ import annotations
 
 import codecs
 import re
 
+_UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f]+")
+_HALVES = re.compile("[\ud800-\udfff]")
+_PARAMETER = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE | re.ASCII)
 _META = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 #: The encodings of the web (WHATWG Encoding), by Python's names. Others that Python knows are no pages' (UTF-7 smuggles
@@ -17,6 +21,23 @@ _KNOWN = frozenset(
 )
 #: Names that pages use for the superset that they mean (WHATWG Encoding).
 _MEANT = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
+
+
+def storable(text: str) -> str:
+    """Text without what no file takes: NUL, and half surrogate pairs, in whose place a sign stands that no host's name
+    holds."""
+    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", ""))
+
+
+def header_value(text: str) -> str:
+    """A header's value as it may be kept and sent back: on one line, storable."""
+    return storable(_UNSPEAKABLE.sub(" ", text).strip())
+
+
+def charset_of(content_type: str) -> str | None:
+    """The charset parameter of a Content-Type, read as browsers do: without the escapes of mail."""
+    found = _PARAMETER.search(content_type)
+    return found.group(1) if found else None
 
 
 def decode(body: bytes, header: str | None) -> str:
@@ -41,5 +62,5 @@ def _by(label: str, body: bytes) -> str | None:
         if name not in _KNOWN:
             return None
         return body.decode(_MEANT.get(name, name), errors="replace")
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):
         return None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from reasoner_api.curation import STAGES, AnswerType, Category, Difficulty
 from reasoner_api.status import StageCount
+from reasoner_workloads.curation.charset import storable
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Dropped(Exception):
     def __init__(self, reason: str, evidence: str = "") -> None:
         super().__init__(reason, evidence)
         self.reason = reason
-        self.evidence = evidence
+        # Much of it is strangers' words.
+        self.evidence = storable(evidence)
 
 
 class _Value(BaseModel):

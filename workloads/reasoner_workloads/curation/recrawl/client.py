@@ -15,6 +15,7 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_
 from yarl import URL
 
 from reasoner_api.curation import Recrawl
+from reasoner_workloads.curation.charset import header_value
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.recrawl.body import CODINGS, Body, TooLarge, Undecodable
 from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard, Resolver
@@ -45,7 +46,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
-    """In lower case, the first of each name."""
+    """In lower case, the first of each name; values on one line, without half surrogate pairs."""
     body: bytes = b""
 
     @property
@@ -129,7 +130,7 @@ class Client:
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
             if response.status in _AGAIN:
                 raise _Passing(str(response.status), _retry_after(response.headers.get("Retry-After", "")))
-            found = {name.lower(): value for name, value in reversed(response.headers.items())}
+            found = {name.lower(): header_value(value) for name, value in reversed(response.headers.items())}
             if response.status in _REDIRECTS:
                 return Answer(response.status, found)
             body = Body(",".join(response.headers.getall("Content-Encoding", ())), limit)
@@ -147,5 +148,8 @@ def _retry_after(value: str) -> float:
     """Seconds that the server asks to wait, within reason."""
     if value.isdecimal() and value.isascii():
         return min(float(value[:9]), LONGEST_WAIT)
-    when = email.utils.parsedate_tz(value)
-    return min(max(email.utils.mktime_tz(when) - time.time(), 0.0), LONGEST_WAIT) if when else 0.0
+    try:
+        when = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):  # no date, or one beyond the calendar
+        return 0.0
+    return min(max(when - time.time(), 0.0), LONGEST_WAIT)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import email.message
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -11,7 +10,7 @@ from types import TracebackType
 
 from reasoner_api.curation import Recrawl
 from reasoner_workloads.common.store import Store
-from reasoner_workloads.curation.charset import decode
+from reasoner_workloads.curation.charset import charset_of, decode
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.recrawl.cache import Kept, PageCache
 from reasoner_workloads.curation.recrawl.client import Answer, Client
@@ -87,16 +86,9 @@ def text_of(answer: Answer) -> str:
         raise Dropped("http_error", str(answer.status))
     if (kind := kind_of(answer)) not in PAGES:
         raise Dropped("http_error", f"not a page but {kind[:100]}")
-    return decode(answer.body, _charset(answer.headers.get("content-type", "")))
+    return decode(answer.body, charset_of(answer.headers.get("content-type", "")))
 
 
 def kind_of(answer: Answer) -> str:
     """The media type that an answer declares; HTML where it declares none."""
     return answer.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
-
-
-def _charset(content_type: str) -> str | None:
-    """The charset parameter of a Content-Type."""
-    message = email.message.Message()
-    message["content-type"] = content_type
-    return message.get_content_charset()

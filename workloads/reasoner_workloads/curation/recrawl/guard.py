@@ -77,12 +77,12 @@ class Guard:
 
     def check(self, address: str, port: int) -> None:
         """Raises Forbidden unless this address and port may be connected to."""
-        found = _unmapped(ip_address(address))
-        if any(found in network for network in self._denied):
+        forms = _forms(ip_address(address))
+        if any(form in network for form in forms for network in self._denied):
             raise Forbidden(f"{address} is denied")
-        if any(found in network for network in self._allowed):
+        if any(form in network for form in forms for network in self._allowed):
             return
-        if not _is_public(found):
+        if not _is_public(forms[-1]):
             raise Forbidden(f"{address} is not public")
         if port not in self._ports:
             raise Forbidden(f"port {port}")
@@ -131,15 +131,16 @@ def _listed(host: str, patterns: list[str]) -> bool:
     return any(host == pattern or host.endswith(f".{pattern}") for pattern in patterns)
 
 
-def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+def _forms(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
+    """An address, and last the IPv4 one that is reached by it."""
+    if not isinstance(address, IPv6Address):
+        return [address]
+    inner = IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else address.ipv4_mapped
+    return [address, inner] if inner else [address]
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address is one of the public internet's hosts."""
-    if isinstance(address, IPv6Address):
-        if address in _NAT64:
-            return _is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
-        if address not in _GLOBAL_UNICAST:
-            return False
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        return False
     return address.is_global and not address.is_multicast and not any(address in network for network in _INSIDE)

@@ -8,6 +8,7 @@ import io
 from warcio.bufferedreaders import ChunkedDataException, ChunkedDataReader
 from warcio.statusandheaders import StatusAndHeadersParser, StatusAndHeadersParserException
 
+from reasoner_workloads.curation.charset import header_value
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.recrawl.body import Body, TooLarge, Undecodable
 from reasoner_workloads.curation.recrawl.client import Answer
@@ -23,7 +24,7 @@ def head_of(response: bytes) -> Answer:
         status = int(found.get_statuscode())
     except (StatusAndHeadersParserException, EOFError, ValueError) as error:
         raise Undecodable(f"no HTTP response: {error}"[:200]) from error
-    headers = {name.lower(): str(value) for name, value in reversed(found.headers)}
+    headers = {name.lower(): header_value(str(value)) for name, value in reversed(found.headers)}
     return Answer(status, headers, stream.read())
 
 

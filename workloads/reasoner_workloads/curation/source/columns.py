@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reasoner_api.curation import Columns
+from reasoner_workloads.curation.charset import storable
 from reasoner_workloads.curation.records import Row
 
 #: Names recognised without being told, the best first. WebInstructSub and WebInstructFull keep the crawled words in
@@ -88,6 +89,6 @@ def _listed(names: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value as text that any file can hold: no NUL, no half surrogate pair."""
+    """A value as text that any file can hold."""
     text = value if isinstance(value, str) else "" if value is None or isinstance(value, (dict, list)) else str(value)
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    return storable(text)
