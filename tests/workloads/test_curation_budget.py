@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reasoner_api.curation import Budget, Price
+from reasoner_workloads.common.progress import Reporter, Word
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import FileStore, Store
-from reasoner_workloads.curation.ledger import Ledger
+from reasoner_workloads.curation.claims import Claims
+from reasoner_workloads.curation.ledger import Ledger, usages
 from reasoner_workloads.curation.models.funds import EACH_SHARD, FEWEST, ROOT, Fund
 from reasoner_workloads.curation.models.purse import Bill, Purse, open_purse
 from reasoner_workloads.curation.models.segments import Completion
+from reasoner_workloads.curation.pod import Pod
+from support import chaos
 
 PRICE = Price(input_per_million=100.0, output_per_million=1000.0)
 #: 0.01 by its prompt, 0.1 by its completion.
@@ -173,6 +179,22 @@ def test_a_raised_budget_is_not_read_a_cent_at_a_time(tmp_path: Path) -> None:
         while fund.take(0.001):
             pass
     assert len(store.list(ROOT)) <= 2 * shards * EACH_SHARD + 2
+
+
+@pytest.mark.parametrize(("budget", "noted"), [({"maxTokens": 100_000}, [1, 2, 3]), ({}, [1, 1, 1])])
+def test_with_a_budget_no_answer_is_kept_before_its_cost_is_noted(
+    tmp_path: Path, budget: dict[str, Any], noted: list[int]
+) -> None:
+    """Or a killed pod would have paid for answers that its next life does not count."""
+    store, found = FileStore(tmp_path / "job"), []
+    task = chaos.make_task("http://pages", "http://model", {"uri": tmp_path.as_uri()}, budget=budget)
+    with closing(Reporter(Word(host="127.0.0.1", port=0))) as reporter:
+        pod = Pod(task, store, Claims(store, 0), reporter)
+        for _ in range(3):
+            pod.ledger.enter("solver", ANSWER, PRICE)
+            pod.before_commit()
+            found.append(usages(store)["solver"].requests)
+    assert found == noted
 
 
 def test_many_shards_have_smaller_slices(tmp_path: Path) -> None:

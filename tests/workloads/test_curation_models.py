@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import chain, repeat
@@ -64,6 +66,76 @@ async def test_a_failure_that_may_pass_is_tried_again(server: ChatServer, reply:
     assert len(server.asked) == 3
     # So that a server that has answered does not work twice.
     assert len({headers["Idempotency-Key"] for headers in server.headers}) == 1
+
+
+def said(usage: dict[str, Any], **more: Any) -> Say:
+    return Say(body={"usage": usage, **more})
+
+
+USED = {"prompt_tokens": 500, "completion_tokens": 4000}
+PROMPT = sum(wire.tokens_of(message["content"]) for message in ASKED)
+CHOICE = {"message": {"content": "hello"}}
+#: Requests, prompt and completion tokens that are paid for, where an answer of 100 and 10 comes at last.
+PAID: dict[str, tuple[Reply, tuple[int, int, int]]] = {
+    "an error": (500, (1, 100, 10)),
+    "a time-out costs as much as is expected": (Say(seconds=5), (2, 100 + PROMPT, 10 + 10)),
+    "and so does half an answer": (Say(body=b'{"choices": [{"mess'), (2, 100 + PROMPT, 10 + 10)),
+    "no choice, and what it has cost": (said(USED, choices=[]), (2, 600, 4010)),
+    "no completion, and what it has cost": (said(USED, id="1"), (2, 600, 4010)),
+    "an error under 200, and what it has cost": (said(USED, error={"code": 502, "message": "oops"}), (2, 600, 4010)),
+    "no choice, and no word of its cost": (said({"prompt_tokens": None}, choices=[]), (1, 100, 10)),
+}
+
+
+@pytest.mark.parametrize(("reply", "paid"), PAID.values(), ids=PAID.keys())
+async def test_what_is_paid_for_is_counted_though_it_brings_nothing(
+    server: ChatServer, reply: Reply, paid: tuple[int, int, int]
+) -> None:
+    async with opened(work(server, timeoutSeconds=0.5)) as models:
+        server.replies("hello", reply, "at last")
+        usage = models["solver"].endpoint.purse.ledger
+        await models["solver"].write(ASKED, 0)
+        before = usage.usage
+        assert await models["solver"].write(ASKED, 1) == "at last"
+    found = usage.usage
+    counts = (found.requests - before.requests, found.prompt_tokens - before.prompt_tokens)
+    assert (*counts, found.completion_tokens - before.completion_tokens) == paid
+
+
+async def test_a_server_that_nobody_reaches_costs_nothing(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "RETRIES", 1)
+    monkeypatch.setattr(endpoint, "CONNECT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        # A queue of one that nobody takes from: the next connection stays without an answer.
+        with ExitStack() as waiting:
+            for _ in range(2):
+                one = waiting.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(address)
+            server.url = f"http://127.0.0.1:{address[1]}"
+            async with opened(work(server)) as models:
+                with pytest.raises(WorkloadError, match=r"no connection to 127\.0\.0\.1 in time"):
+                    await models["solver"].write(ASKED)
+                assert models["solver"].endpoint.purse.ledger.usage.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}, (5, 7)),
+        # As Gemini's compatible endpoint has it for a model that thinks.
+        ({"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 1012}, (5, 1007)),
+        ({"prompt_tokens": 5, "total_tokens": 1005}, (5, 1000)),
+        ({"total_tokens": 1005}, (0, 2)),
+        ({"prompt_tokens": None, "completion_tokens": "many"}, (0, 2)),
+        ([], (0, 2)),
+        (None, (0, 2)),
+    ],
+)
+def test_tokens_as_servers_count_them(usage: Any, counts: tuple[int, int]) -> None:
+    body = json.dumps({"choices": [CHOICE], "usage": usage}).encode()
+    assert wire.read(200, {}, body)[1:3] == counts
 
 
 async def test_a_server_that_stays_in_trouble_ends_the_pod(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,8 @@ from reasoner_workloads.curation.together import together
 
 #: Seconds between two looks at the counts.
 REPORT_SECONDS = 0.5
-#: Seconds between two notes of the usage at least: so much a killed pod may have paid for without a note.
+#: Seconds between two notes of the usage at least, where no budget depends on them: so much a killed pod may have paid
+#: for without a note.
 SAVE_SECONDS = 1.0
 
 
@@ -96,7 +97,7 @@ class Pod:
         the others shall have some."""
         own, at = self.claims.own, self.work.storage
         shared = open_store(at.uri, endpoint=at.endpoint, region=at.region)
-        async with Responses(shared, f"{own.pod:05d}-{own.life}", self._save_usage) as responses:
+        async with Responses(shared, f"{own.pod:05d}-{own.life}", self.before_commit) as responses:
             self.feed = Feed(Desk(self.store, self.claims, responses, self.ledger), parts, self.work.shards)
             self._recall()
             models = open_models(self.work, self.purse, os.environ)
@@ -108,9 +109,9 @@ class Pod:
                 await close_models(models)
                 self._report()
 
-    def _save_usage(self) -> None:
-        """Note now and then what is paid for, before the answers are kept."""
-        if time.monotonic() >= self._save_at:
+    def before_commit(self) -> None:
+        """Note what is paid for before the answers are kept: each time where there is a budget, else now and then."""
+        if self.purse.funds or time.monotonic() >= self._save_at:
             self.ledger.save(self.store, self.claims.own)
             self._save_at = time.monotonic() + SAVE_SECONDS
 

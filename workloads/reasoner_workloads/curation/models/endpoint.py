@@ -31,12 +31,14 @@ from reasoner_workloads.curation.models.flights import Flights
 from reasoner_workloads.curation.models.hedge import hedged
 from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.segments import Completion
-from reasoner_workloads.curation.models.wire import Empty, Misconfigured, Passing, Refused
+from reasoner_workloads.curation.models.wire import Empty, Lost, Misconfigured, Passing, Refused
 
 #: Seconds between two tries: by chance up to a bound that doubles, so that those who failed together part.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: Seconds for which a server may go on saying that it is asked too much.
 PATIENCE = 1800.0
+#: Seconds until a connection must stand, and the share of a short time-out that it may take.
+CONNECT_SECONDS, CONNECT_SHARE = 30.0, 0.5
 #: Share of its time-out that a request may take before there are too many in flight.
 SLOW_SHARE = 0.5
 #: Requests refused, with none granted, after which it is the configuration that is wrong and not the rows.
@@ -54,7 +56,7 @@ class Asked:
     bill: Bill
 
 
-class TimedOut(Passing):
+class TimedOut(Lost):
     """No answer came in time."""
 
 
@@ -160,7 +162,8 @@ class Endpoint:
     async def _ask(self, asked: Asked, spoken: dict[str, Any]) -> Completion:
         if self._batches is not None:
             bill, batches = replace(asked.bill, completion_tokens=self.spec.max_tokens), self._batches
-            return await self.purse.pay(bill, lambda: batches.ask(asked.key, spoken))
+            with self.purse.losses(bill):
+                return await self.purse.pay(bill, lambda: batches.ask(asked.key, spoken))
         if self._requests is not None:
             await self._requests.acquire()
         if self._tokens is not None:
@@ -187,15 +190,16 @@ class Endpoint:
 
     async def _send(self, asked: Asked, spoken: dict[str, Any]) -> Completion:
         async def once() -> Completion:
-            told = await self._fetch("POST", "chat/completions", spoken, {"Idempotency-Key": asked.key})
-            self.rates.note(told.headers)
-            return wire.read(*told)
+            with self.purse.losses(asked.bill):
+                told = await self._fetch("POST", "chat/completions", spoken, {"Idempotency-Key": asked.key})
+                self.rates.note(told.headers)
+                return wire.read(*told)
 
         with self.flights.sent():
-            completion, times = await hedged(once, self.spec.hedge_after_seconds)
+            completion, others = await hedged(once, self.spec.hedge_after_seconds)
         if not completion.prompt_tokens:  # not every server counts
             completion = completion._replace(prompt_tokens=asked.bill.prompt_tokens)
-        for _ in range(times - 1):
+        for _ in range(others):
             # What is left without its answer costs as much, as far as anybody knows.
             self.purse.ledger.enter(asked.bill.role, completion, asked.bill.price)
         return completion
@@ -210,7 +214,11 @@ class Endpoint:
                 raise failure
             return told
 
-        told: Told = await self._trying()(fetch)
+        try:
+            told: Told = await self._trying()(fetch)
+        except Lost as failure:
+            # No model has worked on this.
+            raise Passing(str(failure)) from failure
         return told
 
     async def _fetch(self, method: str, path: str, content: Any, headers: Mapping[str, str] | None = None) -> Told:
@@ -225,12 +233,16 @@ class Endpoint:
         try:
             async with self._opened().request(method, url, data=data, headers=sent, allow_redirects=False) as response:
                 return Told(response.status, response.headers, await response.read())
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Passing(f"no connection to {url.host} in time") from error
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self.spec.timeout_seconds:g} s (timeoutSeconds)") from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise Misconfigured("baseURL", f"its certificate is not trusted: {error}") from error
         except aiohttp.InvalidURL as error:
             raise Misconfigured("baseURL", "it is no URL") from error
+        except aiohttp.ClientPayloadError as error:
+            raise Lost(f"the answer was cut off: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Passing(f"the connection failed: {error or type(error).__name__}") from error
 
@@ -239,7 +251,11 @@ class Endpoint:
             self._session = aiohttp.ClientSession(
                 # The gate bounds the connections; each is kept for the next request.
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
-                timeout=aiohttp.ClientTimeout(total=self.spec.timeout_seconds),
+                # Told apart, as what was sent and has no answer in time may be paid for.
+                timeout=aiohttp.ClientTimeout(
+                    total=self.spec.timeout_seconds,
+                    sock_connect=min(CONNECT_SECONDS, CONNECT_SHARE * self.spec.timeout_seconds),
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=_proxy_of(URL(self._base)),
             )

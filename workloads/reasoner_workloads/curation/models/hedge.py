@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 async def hedged(send: Callable[[], Awaitable[T]], after: float | None) -> tuple[T, int]:
-    """What `send` brings, done again after so many seconds unless that is None; and how often it was done. A failure
-    counts once no other try is left. Raises as `send`."""
+    """What `send` brings, done again after so many seconds unless that is None; and how many others than the one that
+    counts did not fail before it. A failure counts once no other try is left. Raises as `send`."""
     if after is None:
-        return await send(), 1
+        return await send(), 0
     tries = {asyncio.ensure_future(send())}
     try:
         done, flying = await asyncio.wait(tries, timeout=after)
@@ -27,7 +27,8 @@ async def hedged(send: Callable[[], Awaitable[T]], after: float | None) -> tuple
             done, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
         # Of two that are there at once either will do, but a failure only if there is nothing else.
         best = min(done, key=lambda one: one.exception() is not None)
-        return best.result(), len(tries)
+        result = best.result()
+        return result, sum(not (one.done() and one.exception()) for one in tries - {best})
     finally:
         for one in tries:
             one.cancel()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from reasoner_api.curation import Budget, Price
@@ -17,6 +18,7 @@ from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.ledger import Ledger, cost_of
 from reasoner_workloads.curation.models.funds import Fund
 from reasoner_workloads.curation.models.segments import Completion
+from reasoner_workloads.curation.models.wire import Failure, Lost
 
 COST, TOKENS = "maxCostUSD", "maxTokens"
 
@@ -83,11 +85,24 @@ class Purse:
         mean.requests, mean.tokens = mean.requests + 1, mean.tokens + completion.completion_tokens
         return completion
 
-    def _expect(self, bill: Bill) -> dict[str, float]:
+    @contextmanager
+    def losses(self, bill: Bill) -> Iterator[None]:
+        """Count a request that is sent in it and brings no completion, where it is paid for all the same: what its
+        answer says that it has cost or, where none came, what is expected."""
+        try:
+            yield
+        except Failure as failure:
+            if paid := failure.paid or (self._expected(bill) if isinstance(failure, Lost) else None):
+                self.ledger.enter(bill.role, paid, bill.price)
+            raise
+
+    def _expected(self, bill: Bill) -> Completion:
         mean = self._means[bill.role]
-        written = mean.value if mean.requests else bill.completion_tokens
-        cost = cost_of(bill.prompt_tokens, written, bill.price)
-        return {COST: cost, TOKENS: float(bill.prompt_tokens + written)}
+        return Completion("", bill.prompt_tokens, mean.value if mean.requests else bill.completion_tokens)
+
+    def _expect(self, bill: Bill) -> dict[str, float]:
+        _, prompt, written, _ = self._expected(bill)
+        return {COST: cost_of(prompt, written, bill.price), TOKENS: float(prompt + written)}
 
     def _reserve(self, amounts: dict[str, float], requests: int) -> None:
         self._flying += requests

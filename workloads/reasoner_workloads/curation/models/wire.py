@@ -35,7 +35,14 @@ _PASSING = frozenset({408, 409, 425, 429})
 _PRESSED = frozenset({429, 503, 529})
 
 
-class Passing(Exception):
+class Failure(Exception):
+    """An answer that is no completion."""
+
+    paid: Completion | None = None
+    """What it says that it has cost all the same."""
+
+
+class Passing(Failure):
     """It may pass: the request is tried again, `retries` times at most, not before `after` seconds. `pressed`: the
     server is asked too much."""
 
@@ -48,6 +55,10 @@ class Passing(Exception):
         self.retries = RETRIES if retries is None else retries
 
 
+class Lost(Passing):
+    """The model may have worked on it, and its answer did not come, or not whole: what it has cost nobody says."""
+
+
 class Empty(Passing):
     """An answer without a choice that can be read."""
 
@@ -55,11 +66,11 @@ class Empty(Passing):
         super().__init__(message, retries=EMPTY_RETRIES)
 
 
-class Refused(Exception):
+class Refused(Failure):
     """The model will not have this request, whatever it thinks of others."""
 
 
-class Misconfigured(Exception):
+class Misconfigured(Failure):
     """No request can succeed until `field` of the endpoint's spec is mended."""
 
     def __init__(self, field: str, message: str) -> None:
@@ -83,6 +94,15 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Completion:
     if status != 200:
         raise failure(status, headers, body)
     value = _value(body)
+    try:
+        return _choice(value, headers, body)
+    except Failure as failed:
+        if isinstance(usage := value.get("usage"), dict) and any(counts := _counts(usage)):
+            failed.paid = Completion("", *counts)
+        raise
+
+
+def _choice(value: dict[str, Any], headers: Mapping[str, str], body: bytes) -> Completion:
     if "choices" not in value:
         # Gateways pass on what the provider said, under a status of their own.
         told = value.get("error")
@@ -94,7 +114,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Completion:
         raise Empty
     try:
         choice = value["choices"][0]
-        return _completion(choice["message"], choice.get("finish_reason") or "stop", value.get("usage") or {})
+        return _completion(choice["message"], choice.get("finish_reason") or "stop", value.get("usage"))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Empty(f"the answer's choice cannot be read: {_cut(body)}") from error
 
@@ -107,13 +127,13 @@ def _value(body: bytes) -> dict[str, Any]:
             # Half a surrogate pair, which models write now and then, and which only Python's own parser takes.
             value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Passing(f"the answer is no JSON: {_cut(body)}") from error
+        raise Lost(f"the answer is no JSON: {_cut(body)}") from error
     if not isinstance(value, dict):
         raise Passing(f"the answer is no chat completion: {_cut(body)}")
     return value
 
 
-def _completion(message: dict[str, Any], finish: str, usage: dict[str, Any]) -> Completion:
+def _completion(message: dict[str, Any], finish: str, usage: Any) -> Completion:
     content = message.get("content") or ""
     if isinstance(content, list):
         content = "".join(part.get("text") or "" for part in content)
@@ -122,8 +142,16 @@ def _completion(message: dict[str, Any], finish: str, usage: dict[str, Any]) -> 
     if message.get("refusal"):
         finish = "content_filter"
     # Without the server's count the caller has to guess.
-    prompt = int(usage.get("prompt_tokens") or 0)
-    return Completion(content, prompt, int(usage.get("completion_tokens") or tokens_of(content)), finish)
+    prompt, written = _counts(usage if isinstance(usage, dict) else {})
+    return Completion(content, prompt, written or tokens_of(content), finish)
+
+
+def _counts(usage: dict[str, Any]) -> tuple[int, int]:
+    """Tokens of the prompt, and those written: some servers (Gemini's) leave what was thought out of these, and have it
+    in the sum alone."""
+    counts = (usage.get(f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    prompt, written, total = (int(count) if isinstance(count, int | float) else 0 for count in counts)
+    return prompt, max(written, total - prompt) if prompt else written
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> Passing | Refused | Misconfigured:
