@@ -12,6 +12,7 @@ from reasoner_api.common import DeepSpeed, Storage
 from reasoner_api.report import RunReport
 from reasoner_api.task import InputArtifact, Topology
 from reasoner_workloads.common.run import ConfigError, WorkloadError
+from reasoner_workloads.common.store import open_store
 from reasoner_workloads.training import launch
 from reasoner_workloads.training.arguments import build, deepspeed_config
 from reasoner_workloads.training.inputs import fetch_base_model, fetch_dataset
@@ -110,6 +111,6 @@ def test_the_pod_ends_as_the_rank_that_failed(
     (tmp_path / "one_rank.py").write_text(RANK)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
     monkeypatch.setenv("TERMINATION_MESSAGE_PATH", str(tmp_path / "word.json"))
-    ended = launch.torchrun("one_rank", [code], Topology(processes_per_node=2))
+    ended = launch.torchrun("one_rank", [code], Topology(processes_per_node=2), open_store(tmp_path.as_uri()))
     assert ended == {"0": 0, "2": 2, "5": 1}[code]
     assert RunReport.model_validate_json((tmp_path / "word.json").read_bytes()).reason == reason

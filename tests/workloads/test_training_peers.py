@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 from reasoner_api.report import RunReport
-from reasoner_workloads.common.run import PeerLost
-from reasoner_workloads.common.store import open_store
-from reasoner_workloads.training.attempts import Attempts, fruitless
-from reasoner_workloads.training.peers import PATIENCE, Ending, blamed, verdict
+from reasoner_api.task import Topology
+from reasoner_workloads.common.run import ConfigError, Paused, PeerLost, WorkloadError
+from reasoner_workloads.common.store import StoreError, open_store
+from reasoner_workloads.grpo.circuit import VerifierUnavailable
+from reasoner_workloads.grpo.rollout.policy import StalePolicy
+from reasoner_workloads.training import launch
+from reasoner_workloads.training.attempts import PATIENCE, Attempts, now, stuck
+from reasoner_workloads.training.peers import Ending, blamed, verdict
 from support.stand_ins import environment, until
 
 #: sentence -> how a node's ranks ended, and its pod's exit code
@@ -41,25 +45,65 @@ def test_the_pods_exit_code(sentence: str) -> None:
     assert verdict(ending) == expected
 
 
-def test_a_broken_connection_is_the_peers_fault_until_it_has_become_a_habit(tmp_path: Path) -> None:
-    store = open_store(tmp_path.as_uri())
-    Attempts(store).begin(0)
-    for _ in range(PATIENCE - 1):
-        Attempts(store).begin(8)
+def test_a_broken_connection_is_the_peers_fault() -> None:
     lost = RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [10.0.0.7]:38538\nCheck the logs")
-    with pytest.raises(PeerLost, match=r"Connection closed by peer \[10.0.0.7\]:38538$"), blamed(store):
+    with pytest.raises(PeerLost, match=r"Connection closed by peer \[10.0.0.7\]:38538$"), blamed():
         raise lost
-    Attempts(store).begin(8)
-    assert fruitless(store) == PATIENCE
-    with pytest.raises(RuntimeError, match="gloo"), blamed(store):
-        raise lost
-    Attempts(store).begin(16)
-    assert fruitless(store) == 1
-
-
-def test_other_failures_stay_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="out of memory"), blamed(open_store(tmp_path.as_uri())):
+    with pytest.raises(RuntimeError, match="out of memory"), blamed():
         raise RuntimeError("CUDA out of memory")
+
+
+#: What a node finds -> whether each of the others finds it too.
+FINDINGS: dict[str, tuple[Exception, bool]] = {
+    "a verifier that stays away": (VerifierUnavailable("no answer for 600 s"), True),
+    "a sampler with other weights": (StalePolicy("the sampler holds the weights of step 3"), True),
+    "a store that is away": (StoreError("cannot connect"), True),
+    "a checkpoint that cannot be fetched": (WorkloadError("cannot connect", reason="StoreUnavailable"), True),
+    "a fault of its own": (WorkloadError("a disk is full"), False),
+    "a bad configuration, which needs no counting": (ConfigError("dataset: no such column"), False),
+    "a pause": (Paused("no answer", reason="VerifierUnavailable"), False),
+}
+
+
+@pytest.mark.parametrize("sentence", FINDINGS)
+def test_what_all_nodes_find_is_one_failure(sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error, shared = FINDINGS[sentence]
+    for node in ("0", "3"):
+        monkeypatch.setenv("GROUP_RANK", node)
+        with pytest.raises(PeerLost if shared and node != "0" else type(error)), blamed():
+            raise error
+
+
+def test_a_run_that_gets_nowhere_is_stuck_and_one_that_moves_is_not(tmp_path: Path) -> None:
+    store = open_store(tmp_path.as_uri())
+    for broken in range(1, PATIENCE + 1):
+        # Each second one breaks before anything is trained.
+        since = now()
+        if broken % 2:
+            Attempts(store).begin(8)
+        assert stuck(store, since) is (broken == PATIENCE)
+    assert [attempt.step for attempt in Attempts(store).all()] == [8] * PATIENCE
+    Attempts(store).begin(16)
+    assert not stuck(store, "")
+
+
+ABORTS = "import os; from reasoner_workloads.training import launch; launch.enter_rank(); os.abort()"
+
+
+def test_a_group_that_is_aborted_at_the_same_step_for_ever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one_rank.py").write_text(ABORTS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
+    monkeypatch.setenv("TERMINATION_MESSAGE_PATH", str(tmp_path / "word.json"))
+    store = open_store((tmp_path / "run").as_uri())
+    for _ in range(PATIENCE - 2):
+        Attempts(store).begin(8)
+    ended = [launch.torchrun("one_rank", [], Topology(rollout_nodes=1), store) for _ in range(2)]
+    assert ended == [4, 1]
+    word = RunReport.model_validate_json((tmp_path / "word.json").read_bytes())
+    assert (word.reason, word.state) == ("GroupBroken", "Failed")
+    assert "SIGABRT" in word.message
 
 
 RANK = """
@@ -68,13 +112,12 @@ from pathlib import Path
 import torch, torch.distributed as dist
 from reasoner_api.report import RunReport
 from reasoner_workloads.common.run import PeerLost
-from reasoner_workloads.common.store import open_store
 from reasoner_workloads.training import launch, peers
 folder = Path(sys.argv[1])
 launch.enter_rank()
 code = 0
 try:
-    with peers.blamed(open_store(folder.as_uri())):
+    with peers.blamed():
         dist.init_process_group("gloo")
         for _ in range(10 if (folder / "again").exists() else 3000):
             dist.all_reduce(torch.ones(1))
@@ -88,8 +131,10 @@ sys.exit(launch.leave_rank(code))
 NODE = """
 import sys
 from reasoner_api.task import Topology
+from reasoner_workloads.common.store import open_store
 from reasoner_workloads.training import launch
-sys.exit(launch.torchrun("one_rank", sys.argv[1:], Topology(nodes=2)))
+store = open_store(f"file://{sys.argv[1]}/run")
+sys.exit(launch.torchrun("one_rank", sys.argv[1:], Topology(nodes=2), store))
 """
 
 

@@ -13,6 +13,7 @@ import pytest
 from reasoner_api.report import RunReport
 from reasoner_api.task import Topology
 from reasoner_workloads.common.run import WorkloadError
+from reasoner_workloads.common.store import open_store
 from reasoner_workloads.training import launch, rendezvous
 from reasoner_workloads.training.rendezvous import Place, master_address
 
@@ -77,15 +78,16 @@ def test_the_pod_says_so_in_its_termination_message(tmp_path: Path, monkeypatch:
         "TERMINATION_MESSAGE_PATH": str(tmp_path / "word.json"),
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    assert launch.torchrun("never_run", [], Topology(nodes=2)) == 1
+    assert launch.torchrun("never_run", [], Topology(nodes=2), open_store(tmp_path.as_uri())) == 1
     report = RunReport.model_validate_json((tmp_path / "word.json").read_bytes())
     assert (report.state, report.reason) == ("Failed", "NoRendezvous")
 
 
 WAITING = """
 from reasoner_api.task import Topology
+from reasoner_workloads.common.store import open_store
 from reasoner_workloads.training import launch
-raise SystemExit(launch.torchrun("never_run", [], Topology(nodes=2)))
+raise SystemExit(launch.torchrun("never_run", [], Topology(nodes=2), open_store("file:///nowhere")))
 """
 
 

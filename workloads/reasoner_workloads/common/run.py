@@ -92,10 +92,8 @@ class Run(Generic[T]):
 
     @cached_property
     def store(self) -> Store:
-        """The store at the task's own prefix, `<output>/<hex of its digest>`."""
-        storage = self.task.work.storage
-        uri = f"{self.task.output}/{self.digest.removeprefix('sha256:')}"
-        return open_store(uri, endpoint=storage.endpoint, region=storage.region)
+        """The task's own store."""
+        return store_of(self.task)
 
     def on_sigterm(self, hook: Callable[[], None]) -> None:
         """Be told of SIGTERM by a call (in a signal handler: set a flag, no more) in place of Terminated being raised.
@@ -116,6 +114,13 @@ class Run(Generic[T]):
             raise Terminated
         for hook in self._hooks:
             hook()
+
+
+def store_of(task: CurationTask | VerifierTask | GRPOTask) -> Store:
+    """The store at the task's own prefix, `<output>/<hex of its digest>`."""
+    storage = task.work.storage
+    uri = f"{task.output}/{task.digest.removeprefix('sha256:')}"
+    return open_store(uri, endpoint=storage.endpoint, region=storage.region)
 
 
 def load_task(path: Path, kind: type[T]) -> T:

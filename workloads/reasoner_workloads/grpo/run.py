@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reasoner_api.task import GRPOTask
-from reasoner_workloads.common.run import ConfigError, Run, load_task, run
+from reasoner_workloads.common.run import ConfigError, Run, load_task, run, store_of
 from reasoner_workloads.grpo.rollout import server
 from reasoner_workloads.grpo.terms import load
 from reasoner_workloads.training import launch, peers
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     if server.serves(task.topology):
         return run(path, GRPOTask, serve)
     if launch.needed(task.topology, task.work.grpo.deepspeed):
-        return launch.torchrun(MODULE, argv, task.topology)
+        return launch.torchrun(MODULE, argv, task.topology, store_of(task))
     return run(path, GRPOTask, body)
 
 
@@ -51,11 +51,11 @@ def body(this: Run[GRPOTask]) -> None:
     if this.task.work.evaluation.judge is not None:
         check(this.task.work.evaluation.judge.prompt)
     load(this.task.work.reward)
-    if already_published(this):
-        return
-    from reasoner_workloads.grpo.train import train_policy
+    with peers.blamed():
+        if already_published(this):
+            return
+        from reasoner_workloads.grpo.train import train_policy
 
-    with peers.blamed(this.store):
         train_policy(this)
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from reasoner_api.report import RunReport
-from reasoner_api.task import EXIT_TERMINATED, Topology
+from reasoner_api.task import EXIT_PEER_LOST, EXIT_TERMINATED, Topology
 from reasoner_workloads.common.progress import Reporter, Word
-from reasoner_workloads.common.run import WorkloadError
-from reasoner_workloads.training import rendezvous
+from reasoner_workloads.common.run import EXIT_ERROR, WorkloadError
+from reasoner_workloads.common.store import Store
+from reasoner_workloads.training import attempts, rendezvous
 from reasoner_workloads.training.peers import Ending, verdict
 
 #: Folder that a node's ranks share; set for them by `torchrun`.
@@ -39,11 +40,11 @@ def needed(topology: Topology, deepspeed: Any) -> bool:
     return not is_rank() and (topology.nodes > 1 or topology.processes_per_node > 1 or deepspeed is not None)
 
 
-def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
+def torchrun(module: str, argv: Sequence[str], topology: Topology, store: Store) -> int:
     """Run this node's ranks to their end and return the pod's exit code: 2 where a rank found the configuration
     bad, 3 where they paused, 4 where another node was lost, 143 for SIGTERM, 1 for all else. Leaves the report of the
-    rank that knows why."""
-    word = Word.from_env(os.environ)
+    rank that knows why. `store`: the run's own, which says whether it gets anywhere."""
+    word, since = Word.from_env(os.environ), attempts.now()
     # Until there are ranks to tell, SIGTERM ends the wait for the first pod: a container's first process is not ended
     # by signals that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
@@ -62,10 +63,15 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology) -> int:
         reports = [RunReport.model_validate_json(path.read_bytes()) for path in sorted(shared.glob("report-*.json"))]
         left = {int(json.loads(path.read_text())) for path in shared.glob("exit-*.json")}
         first = _first_failure(shared)
-    _leave(word, _telling(reports, first))
-    return verdict(
-        Ending(code, left, first["code"] if first else None, bool(asked), topology.nodes + topology.rollout_nodes)
-    )
+    nodes = topology.nodes + topology.rollout_nodes
+    ended = verdict(Ending(code, left, first["code"] if first else None, bool(asked), nodes))
+    told = _telling(reports, first)
+    if ended == EXIT_PEER_LOST and rendezvous.node_rank(os.environ) == 0 and attempts.stuck(store, since):
+        # Nobody's failure, again and again: somebody must count it.
+        ended, why = EXIT_ERROR, f"the process group has broken {attempts.PATIENCE} times in a row at the same step"
+        told = RunReport(state="Failed", reason="GroupBroken", message=f"{why}; the last time: {told.message}")
+    _leave(word, told)
+    return ended
 
 
 def enter_rank() -> None:

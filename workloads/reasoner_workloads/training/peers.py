@@ -1,23 +1,24 @@
-"""What a process group of several nodes comes to when one of them is gone: the others could not go on, which is no
-failure of theirs. Used by the `run` modules (`blamed`) and by `launch` (`verdict`); loads no torch."""
+"""What a process group of several nodes comes to when one of them is gone, or when all of them find the same wrong: one
+failure, however many pods end of it. Used by the `run` modules (`blamed`) and by `launch` (`verdict`); loads no
+torch."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from reasoner_api.task import EXIT_BAD_CONFIG, EXIT_PAUSED, EXIT_PEER_LOST, EXIT_TERMINATED
-from reasoner_workloads.common.run import EXIT_ERROR, PeerLost
-from reasoner_workloads.common.store import Store
-from reasoner_workloads.training.attempts import fruitless
+from reasoner_workloads.common.run import EXIT_ERROR, PeerLost, WorkloadError
+from reasoner_workloads.common.store import StoreError
 
 #: How gloo tells of a connection that the other side has left; NCCL and the store have types of their own.
 GLOO = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting")
-#: Attempts in a row from the same step after which a lost peer counts as a failure: the network may be at fault, and
-#: what is not counted would be tried for ever.
-PATIENCE = 5
+#: Failures of what all nodes stand on, or that all have agreed on. The first node's pod fails of them; where it is
+#: well, `launch` counts how often the others take it along.
+SHARED = ("StalePolicy", "VerifierUnavailable", "StoreUnavailable", "InputUnavailable")
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,23 @@ def verdict(ending: Ending) -> int:
 
 
 @contextlib.contextmanager
-def blamed(store: Store) -> Iterator[None]:
-    """Raise PeerLost for a broken connection to another process of the group, unless that has become a habit."""
+def blamed() -> Iterator[None]:
+    """Raise PeerLost for a broken connection to another process of the group, and on all nodes but the first for what
+    all of them find."""
     try:
         yield
     except RuntimeError as error:
-        if not _of_a_connection(error) or fruitless(store) >= PATIENCE:
+        if not _of_a_connection(error):
             raise
         raise PeerLost(f"another process of the group is gone: {_first_line(error)}") from error
+    except (StoreError, WorkloadError) as error:
+        if os.environ.get("GROUP_RANK", "0") == "0" or not _shared(error):
+            raise
+        raise PeerLost(f"{_first_line(error)} (which the first node is to say)") from error
+
+
+def _shared(error: StoreError | WorkloadError) -> bool:
+    return isinstance(error, StoreError) or (error.exit_code == EXIT_ERROR and error.reason in SHARED)
 
 
 def _of_a_connection(error: RuntimeError) -> bool:
@@ -66,5 +76,5 @@ def _of_a_connection(error: RuntimeError) -> bool:
     return "DistError" in kinds or ("gloo" in str(error) and any(text in str(error) for text in GLOO))
 
 
-def _first_line(error: RuntimeError) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:300]

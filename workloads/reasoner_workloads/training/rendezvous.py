@@ -18,6 +18,11 @@ DEFAULT_PORT = 29500
 _TRY_SECONDS, _PAUSE_SECONDS, _LINE_SECONDS = 5.0, 1.0, 15.0
 
 
+def node_rank(env: Mapping[str, str]) -> int:
+    """This pod's number in the group."""
+    return int(env.get("NODE_RANK", env.get("JOB_COMPLETION_INDEX", "0")))
+
+
 @dataclass(frozen=True)
 class Place:
     """This pod's position in the group, and the first pod as the others know it."""
@@ -29,8 +34,7 @@ class Place:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Place:
         """As the launcher's environment says: NODE_RANK (or the Job's index), MASTER_ADDR, MASTER_PORT."""
-        rank = int(env.get("NODE_RANK", env.get("JOB_COMPLETION_INDEX", "0")))
-        return cls(rank, env["MASTER_ADDR"], int(env.get("MASTER_PORT", DEFAULT_PORT)))
+        return cls(node_rank(env), env["MASTER_ADDR"], int(env.get("MASTER_PORT", DEFAULT_PORT)))
 
 
 def master_address(place: Place, own: str, wait: float) -> str:

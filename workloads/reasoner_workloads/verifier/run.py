@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reasoner_api.task import VerifierTask
-from reasoner_workloads.common.run import ConfigError, Run, load_task, run
+from reasoner_workloads.common.run import ConfigError, Run, load_task, run, store_of
 from reasoner_workloads.training import launch, peers
 from reasoner_workloads.training.outcome import already_published
 from reasoner_workloads.verifier.prompt import check
@@ -30,18 +30,18 @@ def main(argv: Sequence[str]) -> int:
     except ConfigError:
         return run(path, VerifierTask, body)  # which says what is wrong where it is looked for
     if launch.needed(task.topology, task.work.training.deepspeed):
-        return launch.torchrun(MODULE, argv, task.topology)
+        return launch.torchrun(MODULE, argv, task.topology, store_of(task))
     return run(path, VerifierTask, body)
 
 
 def body(this: Run[VerifierTask]) -> None:
     """Do the task, or report what an earlier pod has published."""
     check(this.task.work.prompt)
-    if already_published(this):
-        return
-    from reasoner_workloads.verifier.train import train_verifier
+    with peers.blamed():
+        if already_published(this):
+            return
+        from reasoner_workloads.verifier.train import train_verifier
 
-    with peers.blamed(this.store):
         train_verifier(this)
 
 

@@ -14,8 +14,7 @@ from reasoner_api.task import EXIT_PEER_LOST, ROLLOUT_HOST, GRPOTask
 from reasoner_workloads.common.run import EXIT_ERROR, ConfigError, Run
 from reasoner_workloads.grpo.rollout.lease import Lease
 from reasoner_workloads.training import launch
-from reasoner_workloads.training.attempts import fruitless
-from reasoner_workloads.training.peers import PATIENCE
+from reasoner_workloads.training.attempts import PATIENCE, fruitless
 
 
 def host() -> str:

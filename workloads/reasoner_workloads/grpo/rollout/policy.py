@@ -105,7 +105,7 @@ class Policy:
             yield name, weights
 
     def _compare(self, client: RolloutClient | None) -> None:
-        """Raise StalePolicy where the engine holds other weights than were sent."""
+        """Raise StalePolicy, in every process alike, where an engine holds other weights than were sent."""
         sent = {name: int(value) for name, value in self._sent.items()}
         if client is not None:
             fault = client.check_sums(json.dumps(sent))
@@ -114,7 +114,7 @@ class Policy:
             fault = f"{len(others)} of {len(sent)} probed tensors hold other weights" if others else ""
         else:
             fault = ""  # another process asks the server
-        if fault:
+        if fault := next(filter(None, self.world.gather(fault)), ""):
             step = self._trainer.state.global_step
             raise StalePolicy(f"the weights of step {step} were sent to the sampler and are not what it holds: {fault}")
 
