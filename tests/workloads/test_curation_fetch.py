@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from aiohttp import web
-from tenacity import wait_none
 
 from reasoner_api.curation import Recrawl
 from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.records import Dropped
-from reasoner_workloads.curation.recrawl import client
+from reasoner_workloads.curation.recrawl import host, hosts
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from support.http_server import serving
 
@@ -81,7 +82,7 @@ def site() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen.clear()
-    monkeypatch.setattr(client, "_backoff", wait_none())
+    monkeypatch.setattr(host, "FIRST_PAUSE", 0.001)
 
 
 async def get(url: str, **settings: Any) -> str:
@@ -133,7 +134,97 @@ async def test_what_may_pass_is_tried_again(site: str) -> None:
     assert seen["/flaky"] == 3
     with pytest.raises(Dropped):
         await get(f"{site}/broken")
-    assert seen["/broken"] == client.ATTEMPTS
+    assert seen["/broken"] == host.ATTEMPTS
+
+
+@dataclass
+class Weather:
+    """A host that fails in turn: the statuses of its next answers, None for a connection that is closed."""
+
+    url: str = ""
+    robots: list[int | None] = field(default_factory=list)
+    pages: list[int | None] = field(default_factory=list)
+    retry_after: str = "0"
+    asked: list[tuple[str, float]] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append((request.path, time.monotonic()))
+        turns = self.robots if request.path == "/robots.txt" else self.pages
+        status = turns.pop(0) if turns else 200
+        if status is None:
+            assert request.transport is not None
+            request.transport.abort()
+        if status != 200:
+            return web.Response(status=status or 500, headers={"Retry-After": self.retry_after})
+        return web.Response(text="" if request.path == "/robots.txt" else "<p>page</p>", content_type="text/html")
+
+    def fetcher(self, **settings: Any) -> Fetcher:
+        known = {"requests_per_second_per_host": 1000, "allow_addresses": ["127.0.0.0/8"], **settings}
+        return Fetcher(Recrawl(**known), shards=1)
+
+
+@pytest.fixture
+def weather() -> Iterator[Weather]:
+    found = Weather()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", found.answer)
+    with serving(app) as found.url:
+        yield found
+
+
+async def test_robots_that_cannot_be_had_for_a_moment_close_nothing(weather: Weather) -> None:
+    weather.robots = [500, None, 429, 502, 503]
+    async with weather.fetcher() as fetcher:
+        assert await fetcher.page(f"{weather.url}/page") == "<p>page</p>"
+
+
+async def test_robots_that_cannot_be_had_are_asked_for_again_later(
+    weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "FAULT_SECONDS", 0.1)
+    weather.robots = [500] * hosts.ROBOTS_ATTEMPTS
+    async with weather.fetcher() as fetcher:
+        for _ in range(2):
+            with pytest.raises(Dropped) as end:
+                await fetcher.page(f"{weather.url}/page")
+            assert (end.value.reason, end.value.evidence) == ("robots", "robots.txt: 500")
+        assert len(weather.asked) == hosts.ROBOTS_ATTEMPTS
+        await asyncio.sleep(0.11)
+        assert await fetcher.page(f"{weather.url}/page") == "<p>page</p>"
+
+
+async def test_a_page_that_is_tried_again_keeps_to_its_hosts_rate(weather: Weather) -> None:
+    weather.pages = [500, 502]
+    async with weather.fetcher(requests_per_second_per_host=10) as fetcher:
+        await fetcher.page(f"{weather.url}/page")
+    times = [at for path, at in weather.asked if path == "/page"]
+    assert all(later - early > 0.09 for early, later in itertools.pairwise(times))
+
+
+async def test_a_host_that_has_enough_is_left_alone_and_loses_no_page(weather: Weather) -> None:
+    weather.pages = [429, 429, 200, 200, 429]
+    weather.retry_after = "1"
+    async with weather.fetcher(concurrency_per_host=2) as fetcher:
+        pages = await asyncio.gather(*(fetcher.page(f"{weather.url}/{number}") for number in range(6)))
+    assert pages == ["<p>page</p>"] * 6
+    times = [at for path, at in weather.asked if path != "/robots.txt"]
+    assert len(times) == 9
+    # Two refused together, and one: twice the whole host waited.
+    assert sum(later - early > 0.95 for early, later in itertools.pairwise(times)) == 2
+
+
+async def test_a_host_that_refuses_for_too_long_is_given_up_and_not_asked(
+    weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "PATIENCE", 1.5)
+    weather.pages = [429] * 9
+    weather.retry_after = "1"
+    async with weather.fetcher() as fetcher:
+        for _ in range(3):
+            with pytest.raises(Dropped) as end:
+                await fetcher.page(f"{weather.url}/page")
+            assert (end.value.reason, end.value.evidence) == ("http_error", "429")
+    assert [path for path, _ in weather.asked] == ["/robots.txt", "/page", "/page"]
 
 
 async def test_a_server_that_never_ends(site: str) -> None:

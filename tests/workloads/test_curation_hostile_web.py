@@ -14,13 +14,12 @@ from typing import Any, cast
 
 import pyarrow as pa
 import pytest
-from tenacity import wait_none
 
 from reasoner_api.curation import Recrawl
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import open_store
 from reasoner_workloads.curation.records import Dropped, Funnel, Row
-from reasoner_workloads.curation.recrawl import client
+from reasoner_workloads.curation.recrawl import client, host
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard
 from reasoner_workloads.curation.stages import Crew, curate
@@ -32,7 +31,8 @@ PUBLIC = "127.0.0.2"
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_backoff", wait_none())
+    monkeypatch.setattr(host, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(host, "PATIENCE", 0.01)
 
 
 @pytest.fixture
@@ -290,15 +290,15 @@ async def test_hosts_allowed_and_denied_also_after_redirects(site: RawServer, mo
     site.answers["/page"] = response()
     site.answers["/away"] = response(b"", "302 Found", Location=f"http://evil.example:{port}/page")
     lists = {"allow_hosts": ["good.example", "evil.example"], "deny_hosts": ["evil.example", "Bad.Good.Example"]}
-    for host in ("good.example", "www.good.example", "GOOD.example."):
-        assert await get(f"http://{host}:{port}/page", **lists) == "<p>page</p>"
-    for host, path in {
+    for name in ("good.example", "www.good.example", "GOOD.example."):
+        assert await get(f"http://{name}:{port}/page", **lists) == "<p>page</p>"
+    for name, path in {
         "notgood.example": "page",
         "evil.example": "page",
         "x.bad.good.example": "page",
         "good.example": "away",
     }.items():
-        assert (await dropped(f"http://{host}:{port}/{path}", **lists)).reason == "forbidden_address"
+        assert (await dropped(f"http://{name}:{port}/{path}", **lists)).reason == "forbidden_address"
 
 
 def bomb(wbits: int = zlib.MAX_WBITS | 16, times: int = 1) -> bytes:

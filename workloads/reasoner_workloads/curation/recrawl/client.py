@@ -1,5 +1,4 @@
-"""One answer of a web server, read whole within limits of size and time, what may pass tried again. Used by `fetcher`
-and `robots`."""
+"""One answer of a web server, read whole within limits of size and time. Used by `hosts`."""
 
 from __future__ import annotations
 
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 import aiohttp
-from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 from yarl import URL
 
 from reasoner_api.curation import Recrawl
@@ -20,21 +18,19 @@ from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.recrawl.body import CODINGS, Body, TooLarge, Undecodable
 from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard, Resolver
 
-ATTEMPTS = 3
 #: The longest wait that a server's Retry-After is granted, seconds.
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 600.0
 #: Seconds that a name's checked addresses are kept: DNS would else be asked for each connection.
 DNS_SECONDS = 300
 
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_backoff = wait_exponential_jitter(multiplier=0.5, max=8)
 
 
-class _Passing(Exception):
-    """A failure that may pass."""
+class Passing(Exception):
+    """A failure that may pass; `wait` where the server refuses for now: seconds that it asks for."""
 
-    def __init__(self, evidence: str, wait: float = 0.0) -> None:
+    def __init__(self, evidence: str, wait: float | None = None) -> None:
         super().__init__(evidence)
         self.evidence = evidence
         self.wait = wait
@@ -53,11 +49,6 @@ class Answer:
     def follow(self) -> str | None:
         """Where it redirects to."""
         return self.headers.get("location") if self.status in _REDIRECTS else None
-
-
-def _pause(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return max(_backoff(state), error.wait if isinstance(error, _Passing) else 0.0)
 
 
 class Client:
@@ -94,42 +85,36 @@ class Client:
         await self._session.close()
 
     async def read(self, url: URL, headers: Mapping[str, str] | None = None) -> Answer:
-        """A page, of `max_page_bytes` at most. Raises Dropped: `forbidden_address`, or `http_error` once retries are
-        spent."""
-        return await self._patient(url, headers or {}, self._settings.max_page_bytes, False)
+        """A page, of `max_page_bytes` at most. Raises Passing, or Dropped with `forbidden_address` or `http_error`."""
+        return await self._read(url, headers or {}, self._settings.max_page_bytes, False)
 
     async def read_start(self, url: URL, limit: int) -> Answer:
         """As `read`, but of what is larger than `limit` bytes the start."""
-        return await self._patient(url, {}, limit, True)
+        return await self._read(url, {}, limit, True)
 
-    async def _patient(self, url: URL, headers: Mapping[str, str], limit: int, start: bool) -> Answer:
-        try:
-            return await self._attempt(url, headers, limit, start)
-        except _Passing as failure:
-            raise Dropped("http_error", failure.evidence) from failure
-
-    @retry(retry=retry_if_exception_type(_Passing), stop=stop_after_attempt(ATTEMPTS), wait=_pause, reraise=True)
-    async def _attempt(self, url: URL, headers: Mapping[str, str], limit: int, start: bool) -> Answer:
+    async def _read(self, url: URL, headers: Mapping[str, str], limit: int, start: bool) -> Answer:
         try:
             async with self._slots, asyncio.timeout(self._settings.timeout_seconds):
                 return await self._once(url, headers, limit, start)
         except TimeoutError:
-            raise _Passing(f"no answer in {self._settings.timeout_seconds:g} s") from None
+            raise Passing(f"no answer in {self._settings.timeout_seconds:g} s") from None
         except TooLarge:
             raise Dropped("http_error", f"larger than {limit} bytes") from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, Forbidden):
                 raise Dropped("forbidden_address", f"{url.raw_host}: {error.os_error}") from error
-            raise _Passing(f"{type(error).__name__}: {error}") from error
+            raise Passing(f"{type(error).__name__}: {error}") from error
         except (aiohttp.InvalidURL, UnicodeError) as error:
             raise Dropped("http_error", f"bad URL: {error}"[:300]) from error
         except (aiohttp.ClientError, Undecodable) as error:
-            raise _Passing(f"{type(error).__name__}: {error}"[:300]) from error
+            raise Passing(f"{type(error).__name__}: {error}"[:300]) from error
 
     async def _once(self, url: URL, headers: Mapping[str, str], limit: int, start: bool) -> Answer:
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
             if response.status in _AGAIN:
-                raise _Passing(str(response.status), _retry_after(response.headers.get("Retry-After", "")))
+                asked = response.headers.get("Retry-After")
+                refuses = response.status == 429 or (response.status == 503 and asked is not None)
+                raise Passing(str(response.status), _retry_after(asked or "") if refuses else None)
             found = {name.lower(): header_value(value) for name, value in reversed(response.headers.items())}
             if response.status in _REDIRECTS:
                 return Answer(response.status, found)

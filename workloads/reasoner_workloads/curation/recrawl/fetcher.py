@@ -70,8 +70,7 @@ class Fetcher:
         url = self._guard.url(text)
         for _ in range(self._settings.max_redirects + 1):
             known = kept if kept is not None and kept.url == str(url) else None
-            async with self._hosts.turn(url):
-                answer = await self._client.read(url, known.conditions if known else {})
+            answer = await self._hosts.read(url, known.conditions if known else {})
             if known and known.conditions and answer.status == 304:
                 return replace(known, at=time.time())
             if answer.follow is None:

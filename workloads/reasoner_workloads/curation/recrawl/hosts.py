@@ -1,12 +1,11 @@
-"""Manners towards each host: robots.txt, a rate, a number of requests at a time. Used by `fetcher`."""
+"""Manners towards all hosts: what robots.txt says, and to each the manners of `host`. Used by `fetcher`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import partial
 
 from protego import Protego
 from yarl import URL
@@ -14,36 +13,19 @@ from yarl import URL
 from reasoner_api.curation import Recrawl
 from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.records import Dropped
-from reasoner_workloads.curation.recrawl.client import Client
+from reasoner_workloads.curation.recrawl.client import Answer, Client
 from reasoner_workloads.curation.recrawl.guard import Guard
+from reasoner_workloads.curation.recrawl.host import ATTEMPTS, LONGEST_DELAY, Host, Rules
 
 #: Bytes of robots.txt that are read (RFC 9309 asks for at least 500 KiB), and redirects of it that are followed.
 ROBOTS_BYTES = 524_288
 ROBOTS_REDIRECTS = 5
-#: Seconds that rules are believed (RFC 9309).
-ROBOTS_SECONDS = 86_400.0
-#: A host that wants longer pauses than this, in seconds, does not want to be crawled.
-LONGEST_DELAY = 60.0
+#: Tries of it, since all pages of the host hang on it: 15 seconds and what the host takes to fail.
+ROBOTS_ATTEMPTS = 5
+#: Seconds that rules are believed (RFC 9309), and that none are asked for again where they could not be had.
+ROBOTS_SECONDS, FAULT_SECONDS = 86_400.0, 60.0
 #: Hosts remembered; rows of one that comes up again after so many others cost one more robots.txt.
 MOST_HOSTS = 4096
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What an origin's robots.txt says; `fault` where that could not be learnt."""
-
-    robots: Protego
-    fault: Dropped | None = None
-
-
-class _Host:
-    """One host, whatever its ports."""
-
-    def __init__(self, settings: Recrawl) -> None:
-        self.slots = asyncio.Semaphore(settings.concurrency_per_host)
-        self.rules: dict[URL, tuple[float, asyncio.Task[Rules]]] = {}
-        self.limit: Limit | None = None
-        self.users = 0
 
 
 class Hosts:
@@ -54,46 +36,42 @@ class Hosts:
         self._shards = shards
         self._client = client
         self._guard = guard
-        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        self._hosts: OrderedDict[str, Host] = OrderedDict()
 
-    @asynccontextmanager
-    async def turn(self, url: URL) -> AsyncIterator[None]:
-        """Hold the host's turn for a request. Raises Dropped where robots.txt closes the page (`robots`) or cannot be
-        had."""
-        with_host = self._host(url.raw_host or "")
-        with_host.users += 1
+    async def read(self, url: URL, headers: Mapping[str, str]) -> Answer:
+        """A page, in its host's turn, tried again where that may help. Raises Dropped, with `robots` where robots.txt
+        closes the page or the server fails to give it."""
+        host = self._host(url.raw_host or "")
+        host.users += 1
         try:
             rate = self._settings.requests_per_second_per_host
             if self._settings.respect_robots_txt:
-                rate = min(rate, self._permitted(url, await self._rules(with_host, url.origin())))
-            with_host.limit = with_host.limit or Limit(rate, 1.0, self._shards)
-            async with with_host.slots:
-                await with_host.limit.acquire()
-                yield
+                rate = min(rate, self._permitted(url, await self._rules(host, url.origin())))
+            host.limit = host.limit or Limit(rate, 1.0, self._shards)
+            async with host.slots:
+                return await host.ask(partial(self._client.read, url, headers), ATTEMPTS, host.limit)
         finally:
-            with_host.users -= 1
+            host.users -= 1
 
     def close(self) -> None:
         """End what is under way."""
         for host in self._hosts.values():
-            for _, task in host.rules.values():
+            for task in host.rules.values():
                 task.cancel()
 
-    def _host(self, name: str) -> _Host:
+    def _host(self, name: str) -> Host:
         if name not in self._hosts:
-            self._hosts[name] = _Host(self._settings)
+            self._hosts[name] = Host(self._settings.concurrency_per_host)
         self._hosts.move_to_end(name)
         oldest = next(iter(self._hosts))
         if len(self._hosts) > MOST_HOSTS and not self._hosts[oldest].users:
             del self._hosts[oldest]
         return self._hosts[name]
 
-    async def _rules(self, host: _Host, origin: URL) -> Rules:
-        now = asyncio.get_running_loop().time()
-        since, task = host.rules.get(origin, (0.0, None))
-        if task is None or now - since > ROBOTS_SECONDS:
-            task = asyncio.create_task(self._read_robots(origin))
-            host.rules[origin] = (now, task)
+    async def _rules(self, host: Host, origin: URL) -> Rules:
+        task = host.rules.get(origin)
+        if task is None or (task.done() and task.result().until < asyncio.get_running_loop().time()):
+            task = host.rules[origin] = asyncio.create_task(self._read_robots(host, origin))
         return await asyncio.shield(task)
 
     def _permitted(self, url: URL, rules: Rules) -> float:
@@ -108,16 +86,17 @@ class Hosts:
             raise Dropped("robots", f"Crawl-delay: {delay:g}")
         return 1 / delay if delay else float("inf")
 
-    async def _read_robots(self, origin: URL) -> Rules:
+    async def _read_robots(self, host: Host, origin: URL) -> Rules:
         """As RFC 9309 has it: no rules where there is no file, all closed where the server fails."""
-        url = origin.with_path("/robots.txt")
+        url, now = origin.with_path("/robots.txt"), asyncio.get_running_loop().time
         try:
             for _ in range(ROBOTS_REDIRECTS + 1):
-                answer = await self._client.read_start(url, ROBOTS_BYTES)
+                answer = await host.ask(partial(self._client.read_start, url, ROBOTS_BYTES), ROBOTS_ATTEMPTS)
                 if answer.follow is None:
                     break
                 url = self._guard.url(answer.follow, url)
         except Dropped as failure:
             fault = Dropped("robots", f"robots.txt: {failure.evidence}") if failure.evidence.isdigit() else failure
-            return Rules(Protego.parse(""), fault)
-        return Rules(Protego.parse(answer.body.decode("utf-8-sig", "replace") if answer.status == 200 else ""))
+            return Rules(Protego.parse(""), now() + FAULT_SECONDS, fault)
+        text = answer.body.decode("utf-8-sig", "replace") if answer.status == 200 else ""
+        return Rules(Protego.parse(text), now() + ROBOTS_SECONDS)
