@@ -143,7 +143,58 @@ async def test_a_server_that_stays_in_trouble_ends_the_pod(server: ChatServer, m
     server.reply = lambda _: 503 if len(server.asked) < 3 else 500
     with pytest.raises(WorkloadError, match=r"models\.extractor: .*told to say 500") as end:
         await write(server)
-    assert (end.value.reason, end.value.exit_code, len(server.asked)) == ("ModelUnavailable", 1, 3)
+    # Another request has no better luck.
+    assert (end.value.reason, end.value.exit_code, len(server.asked)) == ("ModelUnavailable", 1, 6)
+
+
+POISON: dict[str, Reply] = {
+    "500": 500,
+    "a time-out": Say(seconds=5),
+    "an answer that is never JSON": Say(body=b"<html>Bad gateway</html>"),
+    "403, as some gateways answer to what they flag": 403,
+    "404": 404,
+}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before all others", "after them"])
+@pytest.mark.parametrize("reply", POISON.values(), ids=POISON.keys())
+async def test_a_request_that_never_succeeds_among_others_that_do_drops_its_row_alone(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, reply: Reply, first: bool
+) -> None:
+    monkeypatch.setattr(wire, "RETRIES", 2)
+    server.reply = lambda body: reply if body.get("seed") == 7 and body["messages"] == ASKED else "hello"
+    async with opened(work(server, timeoutSeconds=0.5)) as models:
+        for seeds in ((7,), range(7)) if first else (range(7), (7,)):
+            for seed in seeds:
+                if seed != 7:
+                    assert await models["solver"].write(ASKED, seed) == "hello"
+                    continue
+                with pytest.raises(Dropped) as end:
+                    await models["solver"].write(ASKED, seed)
+    assert end.value.reason == "refused"
+    assert "others are answered" in end.value.evidence
+
+
+@pytest.mark.parametrize(("reply", "error"), [(500, WorkloadError), (403, ConfigError), (404, ConfigError)])
+async def test_what_begins_in_the_middle_and_holds_for_all_ends_the_pod(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, reply: Reply, error: type[Exception]
+) -> None:
+    """An outage, a key that is withdrawn, a model that is taken away: no row may pay for it."""
+    monkeypatch.setattr(wire, "RETRIES", 2)
+    server.reply = lambda _: "hello" if len(server.asked) <= 30 else reply
+    async with opened(work(server)) as models:
+        rows = (models["solver"].write(ASKED, seed) for seed in range(40))
+        found = await asyncio.gather(*rows, return_exceptions=True)
+    assert [type(one) for one in found if one != "hello"] == [error] * 10
+
+
+@pytest.mark.parametrize("reply", [401, 402])
+async def test_a_wrong_key_is_no_fault_of_a_row(server: ChatServer, reply: int) -> None:
+    server.reply = lambda body: reply if body.get("seed") == 7 and body["messages"] == ASKED else "hello"
+    async with opened(work(server)) as models:
+        assert await models["solver"].write(ASKED, 6) == "hello"
+        with pytest.raises(ConfigError):
+            await models["solver"].write(ASKED, 7)
 
 
 async def test_nobody_there_ends_the_pod(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,9 @@ and knows neither the server's rates nor how to use fewer requests in flight."""
 from __future__ import annotations
 
 import json
+import logging
 import random
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,8 +33,12 @@ from reasoner_workloads.curation.models.flights import Flights
 from reasoner_workloads.curation.models.hedge import hedged
 from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.segments import Completion
-from reasoner_workloads.curation.models.wire import Empty, Lost, Misconfigured, Passing, Refused
+from reasoner_workloads.curation.models.wire import Denied, Empty, Lost, Misconfigured, Passing, Refused
 
+log = logging.getLogger(__name__)
+
+#: What is asked to see whether the endpoint works.
+PROBE = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "Say yes."}]
 #: Seconds between two tries: by chance up to a bound that doubles, so that those who failed together part.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: Seconds for which a server may go on saying that it is asked too much.
@@ -123,7 +129,35 @@ class Endpoint:
             await self._session.close()
 
     async def _persist(self, asked: Asked) -> Completion:
-        """Try until it is answered, or will not be."""
+        """Try until it is answered, or will not be. Where another like it is answered meanwhile, it is this one that
+        the endpoint cannot do: one poisoned row must not end the job."""
+        for last in (False, True):
+            try:
+                return await self._try(asked)
+            except (Passing, Denied) as failure:
+                pressed = isinstance(failure, Passing) and failure.pressed
+                if pressed or self.flights.landing or isinstance(failure, Empty):
+                    raise
+                if last:
+                    raise Refused(f"{failure} (and others are answered)") from failure
+                if not await self._answers_another(asked):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _answers_another(self, asked: Asked) -> bool:
+        """Whether the endpoint answers a harmless request with the same options."""
+        body = {**asked.body, "messages": PROBE}
+        prompt = sum(wire.tokens_of(message["content"]) for message in PROBE)
+        probe = Asked(f"probe-{secrets.token_hex(16)}", body, replace(asked.bill, prompt_tokens=prompt))
+        try:
+            await self._try(probe)
+        except (Passing, Refused, Misconfigured) as failure:
+            log.warning("%s", self._says(failure))
+            return False
+        return True
+
+    async def _try(self, asked: Asked) -> Completion:
+        """Try until it is answered, or it has been tried often enough."""
         try:
             return await self._speak(asked)
         except Passing as failure:

@@ -78,6 +78,10 @@ class Misconfigured(Failure):
         self.field = field
 
 
+class Denied(Misconfigured):
+    """A status that says so, and by which some gateways mean this one request."""
+
+
 def digest(base_url: str, body: Mapping[str, Any]) -> str:
     """What a request is known by: the same question to the same endpoint has the same."""
     text = json.dumps([base_url, body], ensure_ascii=False, separators=(",", ":"), sort_keys=True)
@@ -161,10 +165,13 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> Passing | R
         return Misconfigured("apiKeySecretRef", f"{says} (the account behind the key has nothing left to spend)")
     if status in _PASSING or status >= 500:
         return Passing(says, after=retry_after(headers, body), pressed=status in _PRESSED)
-    if status in (401, 402, 403) or _BAD_KEY.search(body):
+    if status in (401, 402) or _BAD_KEY.search(body):
         return Misconfigured("apiKeySecretRef", says)
+    if status == 403:
+        return Denied("apiKeySecretRef", says)
     if status == 404 or _NO_MODEL.search(body):
-        return Misconfigured("model", f"{says} (no such model, or baseURL leads elsewhere)")
+        kind = Denied if status == 404 else Misconfigured
+        return kind("model", f"{says} (no such model, or baseURL leads elsewhere)")
     if status in (400, 413, 422):
         return Refused(says)
     return Misconfigured("baseURL", f"{says} (no chat endpoint is there)")
