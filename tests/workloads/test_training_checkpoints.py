@@ -17,8 +17,9 @@ from reasoner_workloads.common.progress import Reporter, Word
 from reasoner_workloads.common.store import open_store
 from reasoner_workloads.common.store_base import Store, StoreError
 from reasoner_workloads.training.checkpoints import Checkpoints
-from reasoner_workloads.training.uploads import Upload
+from reasoner_workloads.training.uploads import LAST_PEER_SECONDS, Upload
 from reasoner_workloads.training.world import World
+from support.stand_ins import until
 
 
 class GatedStore:
@@ -26,6 +27,9 @@ class GatedStore:
 
     def __init__(self, store: Store) -> None:
         self._store, self.gate, self.fails = store, threading.Event(), False
+        self.keeps = False
+        """Whether nothing can be deleted."""
+        self.asked = 0
         self.gate.set()
 
     def put(self, key: str, data: bytes | Path) -> None:
@@ -33,6 +37,15 @@ class GatedStore:
         if self.fails:
             raise StoreError("the bucket is full")
         self._store.put(key, data)
+
+    def get(self, key: str) -> bytes:
+        self.asked += 1
+        return self._store.get(key)
+
+    def delete(self, key: str) -> None:
+        if self.keeps:
+            raise StoreError("the bucket is locked")
+        self._store.delete(key)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
@@ -115,6 +128,18 @@ def test_a_store_that_fails_is_told_and_ends_nothing(run: Run) -> None:
     assert run.checkpoints.steps() == [20]
 
 
+def test_a_store_that_deletes_nothing_has_the_checkpoint_all_the_same(run: Run) -> None:
+    run.store.keeps = True
+    for step in (10, 20, 30):
+        run.save(step, last=True)
+    assert run.warnings == ["CheckpointsNotDropped"]
+    told = run.checkpoints.reporter.report.last_checkpoint
+    assert told is not None and told.step == 30
+    run.store.keeps = False
+    run.save(40, last=True)
+    assert run.checkpoints.steps() == [40, 30]
+
+
 def _cut(path: Path) -> None:
     path.write_text("weig")
 
@@ -144,6 +169,34 @@ def test_the_newest_valid_one_is_resumed_from(sentence: str, run: Run) -> None:
     assert run.warnings == said
     assert (dest / f"checkpoint-{expected}" / "optimizer.pt").read_text() == f"momenta of {expected}"
     assert {path.name for path in dest.iterdir()} == {f"checkpoint-{expected}"}
+
+
+def test_damaged_ones_do_not_crowd_out_what_is_saved_afterwards(run: Run) -> None:
+    for step in (10, 20, 30):
+        run.save(step, last=True)
+    _cut(run.file(30, "model.safetensors"))
+    _cut(run.file(20, "optimizer.pt"))
+    assert run.checkpoints.restore(run.folder / "restored") is None
+    for step in (10, 20, 25):
+        run.save(step, last=True)
+    assert run.checkpoints.steps() == [25, 20]
+    # The step once more, and whole.
+    run.save(30, last=True)
+    assert run.checkpoints.steps() == [30, 25]
+    assert run.checkpoints.restore(run.folder / "restored") == 30
+
+
+def test_what_a_group_left_on_the_disk_is_not_in_the_way_of_the_next(run: Run) -> None:
+    trainer = run.folder / "trainer"
+    run.save(10, last=True)
+    for left in ("uploading-20", "checkpoint-20", "checkpoint-10"):
+        (trainer / left).mkdir()
+        (trainer / left / "half.pt").write_text("half")
+    assert run.checkpoints.restore(trainer) == 10
+    assert [path.name for path in trainer.iterdir()] == ["checkpoint-10"]
+    assert not (trainer / "checkpoint-10" / "half.pt").exists()
+    run.save(20, last=True)
+    assert run.checkpoints.steps() == [20, 10]
 
 
 def test_with_nothing_valid_a_run_starts_anew(run: Run) -> None:
@@ -191,3 +244,35 @@ def test_a_checkpoint_that_a_node_did_not_bring_its_files_to_is_none(
     upload.finish()
     assert faults == ["the checkpoint of step 1 did not reach the store: node 1 did not bring its files"]
     assert not store.exists("step/manifest.json")
+
+
+def test_the_others_have_their_time_once_the_main_node_has_brought_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr("reasoner_workloads.training.uploads.time.monotonic", lambda: clock)
+    monkeypatch.setattr("reasoner_workloads.training.uploads.POLL_SECONDS", 0.01)
+    store = GatedStore(open_store((tmp_path / "store").as_uri()))
+    about, faults = ArtifactManifest(type="checkpoint", files=[]), []
+    told: list[Checkpoint] = []
+    uploads = []
+    for node in (0, 1):
+        folder = tmp_path / f"node-{node}"
+        folder.mkdir()
+        (folder / f"shard-{node}.pt").write_text(f"shard {node}")
+        uploads.append(Upload(store, folder, "step", 1, "a", node, 2, told.append, faults.append))  # type: ignore[arg-type]
+    store.gate.clear()
+    uploads[0].start(about)
+    ending = threading.Thread(target=uploads[0].finish)
+    ending.start()
+    until(lambda: uploads[0].ending is not None, 10)
+    # It takes the main node longer than the others are given, and them a little longer still.
+    clock = LAST_PEER_SECONDS + 70
+    store.gate.set()
+    until(lambda: store.asked, 10)
+    clock += LAST_PEER_SECONDS / 2
+    asked = store.asked
+    until(lambda: store.asked > asked + 1, 10)
+    uploads[1].start(about)
+    ending.join()
+    assert (faults, [checkpoint.step for checkpoint in told]) == ([], [1])

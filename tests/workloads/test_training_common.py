@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,3 +115,21 @@ def test_the_pod_ends_as_the_rank_that_failed(
     ended = launch.torchrun("one_rank", [code], Topology(processes_per_node=2), open_store(tmp_path.as_uri()))
     assert ended == {"0": 0, "2": 2, "5": 1}[code]
     assert RunReport.model_validate_json((tmp_path / "word.json").read_bytes()).reason == reason
+
+
+def test_what_a_rank_of_an_earlier_group_left_does_not_speak_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "REASONER_WORKDIR": str(tmp_path), "LOCAL_RANK": "1", "RANK": "9", "TERMINATION_MESSAGE_PATH": "", "REPORT_PORT": "",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    launch.enter_rank()
+    report = Path(os.environ["TERMINATION_MESSAGE_PATH"])
+    report.write_text(RunReport(state="Paused", reason="KLBlowUp").termination_message())
+    launch.leave_rank(3)
+    # On a node that was the second, and is the first now.
+    monkeypatch.setenv("RANK", "1")
+    launch.enter_rank()
+    assert os.environ["TERMINATION_MESSAGE_PATH"] == str(report)
+    assert [path.name for path in tmp_path.iterdir()] == ["rank-1.pid"]

@@ -23,16 +23,16 @@ def main(argv: Sequence[str]) -> int:
         run.main(list(argv))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        return _note(rank, failure.exitcode)
+        return _note(rank, failure.local_rank, failure.exitcode)
     except (RendezvousError, DistError) as error:
         # The other nodes did not come, or the one that the group meets at is gone.
         print(f"the process group does not form: {error}", file=sys.stderr, flush=True)
-        return _note(-1, EXIT_PEER_LOST)
+        return _note(-1, -1, EXIT_PEER_LOST)
     return 0
 
 
-def _note(rank: int, code: int) -> int:
-    Path(workdir(), FIRST_FAILURE).write_text(json.dumps({"rank": rank, "code": code}))
+def _note(rank: int, local: int, code: int) -> int:
+    Path(workdir(), FIRST_FAILURE).write_text(json.dumps({"rank": rank, "local": local, "code": code}))
     return 1
 
 

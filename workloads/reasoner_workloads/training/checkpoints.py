@@ -37,6 +37,9 @@ class Checkpoints:
     endpoint: str | None = None
     region: str = "us-east-1"
     _upload: Upload | None = field(default=None, repr=False)
+    _damaged: set[int] = field(default_factory=set)
+    """Steps that this group could not resume from. They stay in the store, where another may find them whole: it may
+    have been a node's disk."""
 
     @classmethod
     def of(cls, this: Run[Any], keep: int, world: World) -> Checkpoints:
@@ -78,6 +81,8 @@ class Checkpoints:
     def restore(self, folder: Path) -> int | None:
         """Bring the newest valid checkpoint into `folder/checkpoint-<step>`; its step, or None where there is none.
         One that any node finds damaged is passed over for the one before. Every process calls this."""
+        if self.world.first_of_node:
+            _clear(folder)
         for step in self.world.gather(self.steps() if self.world.main else [])[0]:
             fault = self._fetch(folder, step) if self.world.first_of_node else ""
             faults = [found for found in self.world.gather(fault) if found]
@@ -85,12 +90,14 @@ class Checkpoints:
                 return step
             if self.world.main:
                 self.reporter.warn("CheckpointDamaged", f"passed over the checkpoint of step {step}: {faults[0]}")
+            self._damaged.add(step)
             shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
         return None
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, newest first."""
-        return _steps_of(key for key in self.store.list(f"{FOLDER}/") if key.endswith(f"/{MANIFEST_NAME}"))
+        found = _steps_of(key for key in self.store.list(f"{FOLDER}/") if key.endswith(f"/{MANIFEST_NAME}"))
+        return [step for step in found if step not in self._damaged]
 
     def _to_store(self, folder: Path, step: int, attempt: str) -> Upload:
         return Upload(
@@ -102,7 +109,11 @@ class Checkpoints:
     def _arrived(self, checkpoint: Checkpoint) -> None:
         print(f"checkpoint of step {checkpoint.step} is at {checkpoint.uri}", flush=True)
         self.reporter.update(last_checkpoint=checkpoint)
-        self._drop_oldest()
+        self._damaged.discard(checkpoint.step)
+        try:
+            self._drop_oldest()
+        except StoreError as error:
+            self.reporter.warn("CheckpointsNotDropped", f"older checkpoints stay in the store for now: {error}")
 
     def _fetch(self, folder: Path, step: int) -> str:
         """What is wrong with the checkpoint; nothing when it is there and whole."""
@@ -125,6 +136,12 @@ class Checkpoints:
             self.store.delete(f"{_at(step)}/{MANIFEST_NAME}")
             for key in self.store.list(f"{_at(step)}/"):
                 self.store.delete(key)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier group's processes have left on this node's disk: half written, or half brought away."""
+    for path in (*folder.glob("checkpoint-*"), *folder.glob("uploading-*")):
+        shutil.rmtree(path)
 
 
 def _at(step: int) -> str:

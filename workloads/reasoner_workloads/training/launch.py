@@ -76,19 +76,21 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology, store: Store)
 
 def enter_rank() -> None:
     """Set this rank apart before its report is made: only the main rank is heard while it runs, and each leaves its
-    last word in the shared folder, for `torchrun` to choose from."""
-    rank = os.environ["RANK"]
-    (workdir() / f"rank-{rank}.pid").write_text(str(os.getpid()))
-    # Left by a rank of this number of a group that has been formed anew since.
-    (workdir() / f"exit-{rank}.json").unlink(missing_ok=True)
-    os.environ["TERMINATION_MESSAGE_PATH"] = str(workdir() / f"report-{int(rank):04d}.json")
-    if rank != "0":
+    last word in the shared folder, for `torchrun` to choose from. By its number on this node, which stays the same when
+    the group is formed anew: what an earlier rank left must not speak for this one."""
+    local = os.environ["LOCAL_RANK"]
+    report = workdir() / f"report-{int(local):04d}.json"
+    for left in (report, workdir() / f"exit-{local}.json"):
+        left.unlink(missing_ok=True)
+    (workdir() / f"rank-{local}.pid").write_text(str(os.getpid()))
+    os.environ["TERMINATION_MESSAGE_PATH"] = str(report)
+    if os.environ["RANK"] != "0":
         os.environ["REPORT_PORT"] = "0"
 
 
 def leave_rank(code: int) -> int:
     """Note the rank's exit code, which torchrun itself does not pass on."""
-    (workdir() / f"exit-{os.environ['RANK']}.json").write_text(json.dumps(code))
+    (workdir() / f"exit-{os.environ['LOCAL_RANK']}.json").write_text(json.dumps(code))
     return code
 
 
@@ -152,13 +154,13 @@ def _forward_sigterm(child: subprocess.Popen[bytes], shared: Path) -> list[int]:
 
 
 def _first_failure(shared: Path) -> dict[str, int] | None:
-    """Rank and exit code. One that has left its code and is ended by a signal afterwards, as its libraries come down,
-    has ended as it said."""
+    """Rank, its number on this node and exit code. One that has left its code and is ended by a signal afterwards, as
+    its libraries come down, has ended as it said."""
     path = shared / FIRST_FAILURE
     if not path.exists():
         return None
     first = dict(json.loads(path.read_text()))
-    said = shared / f"exit-{first['rank']}.json"
+    said = shared / f"exit-{first['local']}.json"
     return {**first, "code": int(json.loads(said.read_text()))} if said.exists() else first
 
 

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from reasoner_api.digest import canonical_json
@@ -19,7 +19,7 @@ from reasoner_workloads.common.store import Missing, Store, StoreError
 
 #: Seconds that the main node waits for the others' files once it has brought its own.
 PEER_SECONDS = 900.0
-#: The same when the process is about to end.
+#: The same, or what is left of it, once the process is about to end.
 LAST_PEER_SECONDS = 30.0
 POLL_SECONDS = 0.5
 
@@ -41,7 +41,8 @@ class Upload:
     """Called by the main node's thread when the manifest is there."""
     failed: Callable[[str], None]
     """Called with what went wrong; training goes on."""
-    _deadline: float = field(default=float("inf"))
+    ending: float | None = None
+    """When the process was about to end."""
     _thread: threading.Thread | None = None
 
     def start(self, about: ArtifactManifest) -> None:
@@ -56,7 +57,7 @@ class Upload:
 
     def finish(self) -> None:
         """Wait until it is there, and not for long on the other nodes."""
-        self._deadline = time.monotonic() + LAST_PEER_SECONDS
+        self.ending = time.monotonic()
         if self._thread is not None:
             self._thread.join()
 
@@ -76,21 +77,20 @@ class Upload:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _complete(self, about: ArtifactManifest) -> None:
-        by_path = {entry.path: entry for entry in about.files}
+        by_path, brought = {entry.path: entry for entry in about.files}, time.monotonic()
         for node in range(1, self.nodes):
-            by_path |= {entry.path: entry for entry in self._brought_by(node)}
+            by_path |= {entry.path: entry for entry in self._brought_by(node, brought)}
         manifest = about.model_copy(update={"files": [by_path[path] for path in sorted(by_path)]})
         self.store.put(f"{self.prefix}/{MANIFEST_NAME}", canonical_json(manifest.wire()))
         self.done(Checkpoint(step=self.step, uri=self.store.at(self.prefix), digest=manifest.digest()))
 
-    def _brought_by(self, node: int) -> list[FileEntry]:
-        began = time.monotonic()
+    def _brought_by(self, node: int, since: float) -> list[FileEntry]:
         while True:
             try:
                 listed = json.loads(self.store.get(self._list_of(node)))
             except Missing:
-                now = time.monotonic()
-                if now > min(began + PEER_SECONDS, max(self._deadline, began)):
+                last = float("inf") if self.ending is None else max(self.ending, since) + LAST_PEER_SECONDS
+                if time.monotonic() > min(since + PEER_SECONDS, last):
                     raise StoreError(f"node {node} did not bring its files") from None
                 time.sleep(POLL_SECONDS)
                 continue
