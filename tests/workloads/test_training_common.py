@@ -121,7 +121,8 @@ def test_what_a_rank_of_an_earlier_group_left_does_not_speak_for_this_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
-        "REASONER_WORKDIR": str(tmp_path), "LOCAL_RANK": "1", "RANK": "9", "TERMINATION_MESSAGE_PATH": "", "REPORT_PORT": "",
+        "REASONER_WORKDIR": str(tmp_path), "LOCAL_RANK": "1", "RANK": "9",
+        "TERMINATION_MESSAGE_PATH": "", "REPORT_PORT": "",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     launch.enter_rank()
