@@ -190,8 +190,24 @@ TABLES: dict[str, tuple[str, bytes, list[str]]] = {
     "CSV with too few fields": ("rows.csv", b"id,url\n1\ngood,https://example.org/good\n", ["row 1 has no URL"]),
     "CSV with a quote that never ends": (
         "rows.csv",
-        b'id,url\ngood,https://example.org/good\n2,"' + b"a" * 200_000 + b"\n",
-        ["row 2 is not CSV: field larger than field limit"],
+        b'id,url\ngood,https://example.org/good\n2,"' + b"a,b\n" * 1_500_000,
+        ["row 2 is longer than 4194304 bytes, or has a quote that is never closed"],
+    ),
+    "CSV with rows in a field that is too long": (
+        "rows.csv",
+        b'question,id,url\n"' + b"?,evil,https://evil.example/\n" * 200_000 + b'""",1,https://example.org/1\n'
+        b"Good?,good,https://example.org/good\n",
+        ["row 1 is longer than 4194304 bytes"],
+    ),
+    "CSV with a line of five megabytes": (
+        "rows.csv",
+        b"id,url,question\n1,https://example.org/1," + b'a"b,' * 1_300_000 + b"\ngood,https://example.org/good,Good?\n",
+        ["row 1 is longer than 4194304 bytes"],
+    ),
+    "CSV with old line ends": (
+        "rows.csv",
+        b"id,url\n1,https://example.org/1\r2,https://example.org/2\ngood,https://example.org/good\n",
+        ["row 1 is not CSV: new-line character seen in unquoted field"],
     ),
     "CSV with a NUL": ("rows.csv", b"id,url\n1,https://x.org/\0\ngood,https://example.org/good\n", ["no web address"]),
     "Parquet with nulls": (
@@ -219,6 +235,14 @@ def test_a_malformed_row_of_a_table_is_a_counted_drop(tmp_path: Path, name: str,
     for drop, words in zip(drops, says, strict=True):
         assert drop.startswith(f"b-{name} row ")
         assert words in drop
+
+
+def test_a_field_of_a_table_may_be_as_long_as_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    long = 'He said: "no, it is not".\n' * 100_000
+    path.write_bytes(table([["id", "url", "question"], ["1", "https://example.org/1", long], list(GOOD.values())]))
+    rows = sorted(read(path), key=lambda row: row.id)
+    assert rows == [Row("1", "https://example.org/1", long[:20_000]), Row("good", "https://example.org/good", "Good?")]
 
 
 def test_a_packed_source_that_is_a_bomb_is_a_drop_and_takes_no_memory(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import io
 import json
@@ -22,9 +21,10 @@ from warcio.exceptions import ArchiveLoadFailed
 from reasoner_api.curation import SourceFormat
 from reasoner_workloads.curation.source import warc
 from reasoner_workloads.curation.source.columns import Malformed
+from reasoner_workloads.curation.source.csv_records import records_of
 from reasoner_workloads.curation.source.files import PACKED, File, Place
 
-#: Bytes of a line; a longer one is no question.
+#: Bytes of a line, or of a record of CSV; a longer one is no question.
 LONGEST_LINE = 4 << 20
 #: Rows of a Parquet file in memory at a time.
 BATCH = 256
@@ -137,30 +137,18 @@ def _object(line: bytes) -> dict[str, Any] | Malformed:
 
 
 def _csv(file: io.BufferedReader, where: File, place: Place) -> Values:
-    lines = (line.decode("utf-8", "replace") for line in _pieces(file))
-    reader = csv.reader(lines)
-    try:
-        header = next(reader, [])
-    except csv.Error as error:
-        raise place.fault(f"{where.name} has no header that can be read: {error}", "format") from error
+    records = records_of(file, LONGEST_LINE)
+    header = next(records, [])
+    if isinstance(header, Malformed):
+        raise place.fault(f"{where.name} has no header that can be read: it {header}", "format")
     _check_names(header, where, place)
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            yield Malformed(f"is not CSV: {error}")
-            continue
-        if cells is None:
-            return
-        if len(cells) > len(header):
+    for cells in records:
+        if isinstance(cells, Malformed):
+            yield cells
+        elif len(cells) > len(header):
             yield Malformed(f"has {len(cells)} fields for {len(header)} columns")
         elif cells:
             yield dict(zip(header, cells, strict=False))
-
-
-def _pieces(file: io.BufferedReader) -> Iterator[bytes]:
-    """Lines, those without end in pieces: the reader refuses a field long before."""
-    return iter(lambda: file.readline(LONGEST_LINE), b"")
 
 
 def _check_names(names: list[str], file: File, place: Place) -> None:
