@@ -14,7 +14,7 @@ import pytest
 
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import FileStore
-from reasoner_workloads.curation import llm, page, prompts
+from reasoner_workloads.curation import json_text, llm, page, prompts
 from reasoner_workloads.curation.blocks import Answer
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.ledger import Ledger
@@ -107,6 +107,46 @@ async def test_latex_in_json_as_models_write_it(server: ChatServer) -> None:
         reply = await models["judge"].ask(prompts.verdict("Why?", "2", "two"), prompts.Verdict)
     assert reply.reasoning == r'\sqrt{4} is 2, "two" \(\pi\)'
     assert len(server.asked) == 1
+
+
+#: What a model writes for an answer in JSON, and what is meant.
+LATEX: dict[str, tuple[str, str]] = {
+    "a form feed": (r"\frac{1}{2}", r"\frac{1}{2}"),
+    "a backspace": (r"\beta\binom{4}{2}\boxed{3}", r"\beta\binom{4}{2}\boxed{3}"),
+    "tabs": (
+        r"\theta \times \tan x \to \text{m} \textbf{s} \tfrac12",
+        r"\theta \times \tan x \to \text{m} \textbf{s} \tfrac12",
+    ),
+    "line breaks": (r"\nu \neq \nabla f, x \notin A, \ne 0", r"\nu \neq \nabla f, x \notin A, \ne 0"),
+    "carriage returns": (r"\rho\left(x\right)_\rm{s}", r"\rho\left(x\right)_\rm{s}"),
+    "no hexadecimal digits": (r"\underline{x} \uparrow \upsilon", r"\underline{x} \uparrow \upsilon"),
+    "no escapes at all": (r"\sqrt{2}\,\%", r"\sqrt{2}\,\%"),
+    "escaped as it should be": (r"\\frac{1}{2} \\theta \\nu \\underline{x}", r"\frac{1}{2} \theta \nu \underline{x}"),
+    "a row's end, then a command": (r"1 \\\\\frac{1}{2} \\ \theta", r"1 \\\frac{1}{2} \ \theta"),
+    "real line breaks": (r"one\ntwo\n\n3\r\nnext\nnumber\nequal\nnote", "one\ntwo\n\n3\r\nnext\nnumber\nequal\nnote"),
+    "real tabs": (r"a\tb\tto all\ttan\ttext\t4\textra", "a\tb\tto all\ttan\ttext\t4\textra"),
+    "real escapes": (r"\"\u00e9\/\" \ud835\udc65", '"é/" \U0001d465'),
+}
+
+
+@pytest.mark.parametrize(("written", "meant"), LATEX.values(), ids=LATEX.keys())
+def test_latex_in_json_is_what_was_meant(written: str, meant: str) -> None:
+    text = f'{{"reasoning": "{written}", "equivalent": true}}'
+    for reply in (
+        text,
+        f"```json\n{text}\n```",
+        f"<think>is it {{x}}?\n{{}}</think>\n{text}",
+        f"So {{hm}}</think>{text}",
+    ):
+        assert prompts.Verdict.model_validate_json(json_text.found_in(reply)).reasoning == meant
+
+
+@pytest.mark.parametrize("control", ["\\b", "\\f", "\\u0008", "\\u000c"])
+async def test_a_control_character_is_no_text(server: ChatServer, control: str) -> None:
+    server.replies(f'{{"reasoning": "1{control}2", "equivalent": true}}', '{"reasoning": "fine", "equivalent": true}')
+    async with opened(work(server)) as models:
+        assert (await models["judge"].ask(prompts.verdict("Why?", "2", "two"), prompts.Verdict)).reasoning == "fine"
+    assert "reasoning: Value error, it holds a control character" in server.asked[1]["messages"][-1]["content"]
 
 
 async def test_a_reply_that_never_fits_drops_the_row(server: ChatServer) -> None:

@@ -4,7 +4,6 @@ shapes. Used by `stages` and `judge`."""
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from reasoner_api.curation import CurationWork, ModelEndpoint
 from reasoner_api.task import api_key_variable
 from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.curation import json_text
 from reasoner_workloads.curation.models import wire
 from reasoner_workloads.curation.models.endpoint import Asked, Endpoint
 from reasoner_workloads.curation.models.purse import Bill, Purse
@@ -29,9 +29,6 @@ ROLES = ("extractor", "annotator", "solver", "judge")
 REPAIRS = 2
 #: Characters of such a reply that the model is shown again: one that ran on would fill its context.
 REPAIR_CHARACTERS = 8000
-
-#: A backslash that JSON does not know: models write LaTeX into strings as it is.
-_STRAY_BACKSLASH = re.compile(r'\\(?:(["\\/bfnrtu])|)')
 
 
 class Model:
@@ -65,7 +62,7 @@ class Model:
             if completion.finish == "content_filter":
                 raise Dropped("refused", f"{self.role}: ended by a content filter")
             try:
-                return _read(completion.text, shape)
+                return shape.model_validate_json(json_text.found_in(completion.text))
             except ValidationError as error:
                 again = [
                     {"role": "assistant", "content": completion.text[:REPAIR_CHARACTERS]},
@@ -136,16 +133,3 @@ def _complaint(completion: Completion, error: ValidationError) -> str:
         return "That reply was cut off. Reply once more, much more briefly, with JSON alone."
     faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}" for e in error.errors())
     return f"That reply does not fit the schema ({faults[:1000]}). Reply once more, with JSON alone."
-
-
-def _read(text: str, shape: type[R]) -> R:
-    """The reply in its shape. Models like to fence JSON, to talk around it and to write LaTeX into it."""
-    start, end = text.find("{"), text.rfind("}") + 1
-    found = text[start:end] if 0 <= start < end else text
-    try:
-        return shape.model_validate_json(found)
-    except ValidationError as error:
-        mended = _STRAY_BACKSLASH.sub(lambda match: match.group() if match.group(1) else r"\\", found)
-        if error.errors()[0]["type"] != "json_invalid" or mended == found:
-            raise
-    return shape.model_validate_json(mended)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from reasoner_api.curation import AnswerType, Category, Difficulty
 from reasoner_workloads.curation.page import Page
@@ -25,6 +25,13 @@ class Reply(BaseModel):
     """A reply of a fixed shape; its class name, in lower case, names the schema."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        if isinstance(value, str) and re.search("[\b\f]", value):
+            raise ValueError(r"it holds a control character: write each backslash of LaTeX as \\")
+        return value
 
 
 class Extraction(Reply):
