@@ -71,7 +71,7 @@ class GRPOSettings(Model):
     )
     """Text that follows each question in the prompt."""
     args: Passthrough = Field(default_factory=dict)
-    """More arguments of TRL's GRPOConfig, in its names (snake case); they win over the fields above."""
+    """More arguments of TRL's GRPOConfig, in its names (snake case). What a field of this spec sets is refused here."""
 
 
 class CheckpointSettings(Model):

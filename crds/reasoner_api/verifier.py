@@ -81,7 +81,7 @@ class SFTTraining(Model):
     lora: LoRA | None = None
     """Adapters to train; every weight when absent."""
     args: Passthrough = Field(default_factory=dict)
-    """More arguments of TRL's SFTConfig, in its names (snake case); they win over the fields above."""
+    """More arguments of TRL's SFTConfig, in its names (snake case). What a field of this spec sets is refused here."""
 
 
 class VerifierColumns(Model):

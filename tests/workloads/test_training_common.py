@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from trl import GRPOConfig, SFTConfig
 
 from reasoner_api.common import DeepSpeed, Storage
+from reasoner_api.grpo import GRPOSettings
 from reasoner_api.report import RunReport
 from reasoner_api.task import InputArtifact, Topology
+from reasoner_api.verifier import SFTTraining
 from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.common.store import open_store
+from reasoner_workloads.grpo.settings import PLACES
 from reasoner_workloads.training import launch
-from reasoner_workloads.training.arguments import build, deepspeed_config
+from reasoner_workloads.training.arguments import OWNED, build, deepspeed_config
 from reasoner_workloads.training.inputs import fetch_base_model, fetch_dataset
 
 
@@ -24,36 +29,47 @@ class Config:
     """Stands where TRL's configs stand."""
 
     learning_rate: float = 0.1
+    adam_beta1: float = 0.9
     output_dir: str = ""
 
     def __post_init__(self) -> None:
-        if self.learning_rate < 0:
-            raise ValueError("learning_rate is negative")
+        if self.adam_beta1 < 0:
+            raise ValueError("adam_beta1 is negative")
 
 
-def test_the_users_arguments_win() -> None:
-    assert build(Config, {"learning_rate": 1.0, "output_dir": "/x"}, {"learning_rate": 2.0}, "grpo") == Config(
-        2.0, "/x"
-    )
+def test_the_users_arguments_are_added() -> None:
+    ours = {"learning_rate": 1.0, "output_dir": "/x"}
+    assert build(Config, ours, GRPOSettings(args={"adam_beta1": 0.8}), "grpo") == Config(1.0, 0.8, "/x")
 
 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (
-            {"learning_rat": 1},
-            "^grpo.args.learning_rat: TRL's Config has no such argument; did you mean learning_rate?",
-        ),
+        ({"adam_bet1": 1}, r"^grpo.args.adam_bet1: TRL's Config has no such argument; did you mean adam_beta1\?$"),
         ({"zzz": 1}, "^grpo.args.zzz: TRL's Config has no such argument$"),
         ({"output_dir": "/y"}, "^grpo.args.output_dir is not yours to set here$"),
+        ({"save_only_model": True}, "^grpo.args.save_only_model is not yours to set here$"),
+        ({"save_steps": 7}, "^grpo.args.save_steps is not yours to set here: set checkpoint.everySteps$"),
         ({"deepspeed": {}}, "^grpo.args.deepspeed is not yours to set here: set grpo.deepspeed$"),
         ({"vllm_mode": "server"}, "^grpo.args.vllm_mode is not yours to set here: set rollout.mode$"),
-        ({"learning_rate": -1}, "^grpo: learning_rate is negative$"),
+        ({"max_completion_length": 16384}, "is not yours to set here: set grpo.maxCompletionLength$"),
+        ({"adam_beta1": -1}, "^grpo: adam_beta1 is negative$"),
     ],
 )
 def test_bad_arguments_name_the_field(extra: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        build(Config, {}, extra, "grpo")
+        build(Config, {}, GRPOSettings(args=extra), "grpo", PLACES)
+
+
+def test_a_verifier_has_its_own_fields() -> None:
+    for name, place in {"save_steps": "training.saveSteps", "max_length": "training.maxLength"}.items():
+        with pytest.raises(ConfigError, match=f"^training.args.{name} is not yours to set here: set {place}$"):
+            build(Config, {}, SFTTraining(args={name: 7}), "training")
+
+
+def test_what_is_owned_is_something_that_trl_takes() -> None:
+    known = {item.name for config in (GRPOConfig, SFTConfig) for item in dataclasses.fields(config)}
+    assert OWNED | PLACES.keys() <= known
 
 
 def test_deepspeed_is_configured_as_the_spec_says() -> None:

@@ -19,6 +19,23 @@ from reasoner_workloads.training.trackers import trackers
 
 #: Hours that a process waits for the others: while one uploads, or measures, the rest wait.
 WAIT_SECONDS = 2 * 3600
+#: TRL's arguments that other parts of the spec set, or that follow from them.
+PLACES = {
+    "save_steps": "checkpoint.everySteps",
+    "eval_strategy": "evaluation.everySteps",
+    "eval_steps": "evaluation.everySteps",
+    "num_generations_eval": "evaluation.samples",
+    "generation_batch_size": "grpo.stepsPerGeneration",
+    "use_vllm": "rollout.engine",
+    "vllm_mode": "rollout.mode",
+    "vllm_server_base_url": "rollout.mode",
+    "vllm_server_host": "rollout.mode",
+    "vllm_server_port": "rollout.mode",
+    "vllm_group_port": "rollout.mode",
+    "vllm_tensor_parallel_size": "rollout.tensorParallelSize",
+    "vllm_gpu_memory_utilization": "rollout.gpuMemoryUtilization",
+    "vllm_max_model_length": "grpo.maxPromptTokens and grpo.maxCompletionLength",
+}
 
 
 def arguments(work: GRPOWork, output: Path) -> GRPOConfig:
@@ -44,7 +61,7 @@ def arguments(work: GRPOWork, output: Path) -> GRPOConfig:
             "ddp_timeout": WAIT_SECONDS,
         }
     )
-    config = build(GRPOConfig, ours, settings.args, "grpo")
+    config = build(GRPOConfig, ours, settings, "grpo", PLACES)
     every = resumable_every(config)
     if work.checkpoint.every_steps % every:
         # Within a generation the trainer's buffered completions are lost: it would not go on as it was.

@@ -9,47 +9,45 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from reasoner_api.common import DeepSpeed
+from reasoner_api.grpo import GRPOSettings
+from reasoner_api.verifier import SFTTraining
 from reasoner_workloads.common.run import ConfigError
 
 C = TypeVar("C")
+Settings = GRPOSettings | SFTTraining
 
-#: Arguments that decide where things go, how runs resume and what the pods are sized for, and the fields of the spec
-#: that set them; none where it is the operator's business alone. In `args` they would contradict the manifests.
-OWNED = {
-    "output_dir": "",
-    "resume_from_checkpoint": "",
-    "save_strategy": "",
-    "push_to_hub": "",
-    "save_total_limit": "",
-    "deepspeed": "{field}.deepspeed",
-    "use_vllm": "rollout.engine",
-    "vllm_mode": "rollout.mode",
-    "vllm_tensor_parallel_size": "rollout.tensorParallelSize",
-    "vllm_gpu_memory_utilization": "rollout.gpuMemoryUtilization",
-    "vllm_server_base_url": "",
-    "vllm_server_host": "",
-    "vllm_server_port": "",
-    "vllm_group_port": "",
-}
+#: Arguments that decide where things go, how runs resume and what the pods are sized for: the operator's business. In
+#: `args` they would contradict the manifests, or leave checkpoints that no run goes on from as it was.
+OWNED = frozenset((
+    "output_dir", "push_to_hub", "resume_from_checkpoint", "deepspeed", "auto_find_batch_size",
+    "save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node", "load_best_model_at_end",
+    "enable_jit_checkpoint", "ignore_data_skip", "restore_callback_states_from_checkpoint",
+    "eval_strategy", "eval_steps", "eval_on_start",
+))  # fmt: skip
 
 
-def build(config: type[C], ours: Mapping[str, Any], extra: Mapping[str, Any], field: str) -> C:
-    """`config(**ours, **extra)`, `extra` winning. `field` is the spec's name for where `extra` stands.
+def build(
+    config: type[C], ours: Mapping[str, Any], settings: Settings, field: str, places: Mapping[str, str] | None = None
+) -> C:
+    """`config` of `ours` and of what the user adds in `settings.args`. `field` is the spec's name for where `settings`
+    stand, `places` the fields of the spec elsewhere that set an argument, by its name.
 
     Raises:
-        ConfigError: an argument does not exist, is not the user's to set, or has a bad value.
+        ConfigError: an argument does not exist, is not the user's to set there, or has a bad value.
     """
     known = [item.name for item in dataclasses.fields(config) if item.init]  # type: ignore[arg-type]
-    for name in extra:
-        if name in OWNED:
-            instead = f": set {OWNED[name]}".format(field=field) if OWNED[name] else ""
+    typed = {name: f"{field}.{info.alias}" for name, info in type(settings).model_fields.items()}
+    places = {**typed, **(places or {})}
+    for name in settings.args:
+        if name in OWNED or name in places:
+            instead = f": set {places[name]}" if name in places else ""
             raise ConfigError(f"{field}.args.{name} is not yours to set here{instead}")
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigError(f"{field}.args.{name}: TRL's {config.__name__} has no such argument{hint}")
     try:
-        return config(**{**ours, **extra})
+        return config(**{**ours, **settings.args})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{field}: {error}") from error
 

@@ -31,7 +31,7 @@ def arguments(settings: SFTTraining, output: Path) -> SFTConfig:
         "report_to": "none",
         "disable_tqdm": True,
     }
-    return build(SFTConfig, ours, settings.args, "training")
+    return build(SFTConfig, ours, settings, "training")
 
 
 def adapters(settings: LoRA | None) -> LoraConfig | None:
