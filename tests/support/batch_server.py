@@ -27,6 +27,10 @@ class BatchServer:
         self.looks = 1
         """Looks at a batch until it is over."""
         self.end = "completed"
+        self.fault = {"message": "the model is not for batches"}
+        """Why a batch has failed."""
+        self.read: Counter[str] = Counter()
+        """How often each file was read."""
         self.refuses: list[int] = []
         """Statuses of the next answers, whatever is asked."""
         self.loses_answers = False
@@ -51,7 +55,8 @@ class BatchServer:
             return web.json_response({"data": list(self.batches.values())[::-1], "has_more": False})
         if path.startswith("batches/"):
             return web.json_response(self._look(self.batches[path.removeprefix("batches/")]))
-        return web.Response(body=self.files[path.split("/")[1]])
+        self.read[name := path.split("/")[1]] += 1
+        return web.Response(body=self.files[name])
 
     def _file(self, data: bytes) -> str:
         name = f"file-{len(self.files)}"
@@ -70,7 +75,7 @@ class BatchServer:
             return batch
         batch["status"] = self.end
         if self.end == "failed":
-            batch["errors"] = {"data": [{"message": "the model is not for batches"}]}
+            batch["errors"] = {"data": [self.fault]}
             return batch
         good, bad = [], []
         for line in map(json.loads, self.files[batch["input_file_id"]].splitlines()):

@@ -15,7 +15,7 @@ from reasoner_workloads.common.store import FileStore
 from reasoner_workloads.curation import prompts
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import Model
-from reasoner_workloads.curation.models import endpoint
+from reasoner_workloads.curation.models import endpoint, wire
 from reasoner_workloads.curation.models.batches import ROOT
 from reasoner_workloads.curation.models.purse import Purse
 from reasoner_workloads.curation.records import Dropped
@@ -118,6 +118,76 @@ async def test_what_failed_or_was_not_come_to_is_asked_again(server: BatchServer
     async with solver(server, FileStore(tmp_path)) as model:
         assert await asyncio.gather(*(model.write(ASKED, seed) for seed in range(6))) == ["at last"] * 6
     assert sorted(server.asked.values()) == [1, 1, 2, 2, 2, 2]
+
+
+async def test_a_batch_that_failed_is_left_behind(server: BatchServer, tmp_path: Path) -> None:
+    """A job that is tried again once the provider is set right must not follow it for ever."""
+    store = FileStore(tmp_path)
+    server.end = "failed"
+    async with solver(server, store) as model:
+        with pytest.raises(ConfigError, match="the model is not for batches"):
+            await model.write(ASKED)
+    assert store.list(ROOT) == []
+    server.end = "completed"
+    async with solver(server, store) as model:
+        assert await model.write(ASKED) == "hello"
+
+
+async def test_a_queue_that_is_full_is_waited_for(server: BatchServer, tmp_path: Path) -> None:
+    server.end, server.fault = (
+        "failed",
+        {"code": "token_limit_exceeded", "message": "Enqueued token limit reached for m"},
+    )
+    async with solver(server, FileStore(tmp_path)) as model:
+        row = asyncio.create_task(model.write(ASKED))
+        await until(lambda: len(server.batches) >= 2)
+        server.end = "completed"
+        assert await row == "hello"
+
+
+async def test_a_provider_out_of_reach_costs_no_batch_that_goes_on(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "RETRIES", 3)
+    store = FileStore(tmp_path)
+    server.looks = 4
+    async with solver(server, store) as model:
+        row = asyncio.create_task(model.write(ASKED))
+        await until(lambda: server.batches and server.batches["batch-0"]["looks"])
+        # More than one look's tries, so that what waits for the batch is told that it has failed.
+        server.refuses = [500] * 5
+        assert await row == "hello"
+    assert (len(server.batches), store.list(ROOT)) == (1, [])
+    assert model.endpoint.purse.ledger.usage.requests == 1
+
+
+async def test_a_pod_follows_the_batches_that_it_wants_and_no_others(server: BatchServer, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    server.looks = 1_000_000
+    async with solver(server, store) as first, solver(server, store) as second:
+        rows = [asyncio.create_task(first.write(ASKED, seed)) for seed in range(10)]
+        await until(lambda: len(server.batches) == 1 and server.batches["batch-0"]["looks"])
+        other = asyncio.create_task(second.write(ASKED, 100))
+        await until(lambda: len(server.batches) == 2 and server.batches["batch-1"]["looks"])
+        server.looks = 1
+        assert await asyncio.gather(*rows, other) == ["hello"] * 11
+    assert set(server.read.values()) == {1}
+    assert (len(server.asked), set(server.asked.values()), store.list(ROOT)) == (11, {1}, [])
+
+
+async def test_rows_that_come_later_find_the_batch_of_an_earlier_life(server: BatchServer, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    server.looks = 1_000_000
+    async with solver(server, store) as model:
+        rows = [asyncio.create_task(model.write(ASKED, seed)) for seed in range(4)]
+        await until(lambda: server.batches and server.batches["batch-0"]["looks"])
+        for row in rows:
+            row.cancel()
+    server.looks = 1
+    async with solver(server, store) as model:
+        for seeds in ((0, 1), (2,), (3,)):
+            assert await asyncio.gather(*(model.write(ASKED, seed) for seed in seeds)) == ["hello"] * len(seeds)
+    assert (len(server.batches), set(server.asked.values()), store.list(ROOT)) == (1, {1}, [])
 
 
 async def test_a_refused_request_drops_its_row_alone(server: BatchServer, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,12 +14,14 @@ import aiohttp
 from pydantic_core import from_json
 
 from reasoner_workloads.curation.models import wire
-from reasoner_workloads.curation.models.wire import Misconfigured, Passing, Refused
+from reasoner_workloads.curation.models.wire import Failure, Misconfigured, Passing, Refused
 
 #: What a batch carries so that it is found again.
 MARK = "reasoner_batch"
 #: Batches looked through for one whose answer got lost, and how many are listed at a time.
 MOST_LISTED, PAGE = 1000, 100
+#: What a provider says that has enough of one's batches in its queue: it passes as those end.
+_QUEUE_FULL = re.compile(r"token_limit|enqueued|limit reached", re.IGNORECASE)
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
@@ -81,35 +85,42 @@ class BatchAPI:
         return None
 
     async def ended(self, number: str) -> dict[str, Any] | None:
-        """A batch that is over, or None. Raises Misconfigured where the provider would not even begin."""
+        """A batch that is over, or None."""
         state: dict[str, Any] = await self._ask("GET", f"batches/{number}", None)
-        if state["status"] == "failed":
-            faults = [str(one.get("message")) for one in (state.get("errors") or {}).get("data") or []]
-            raise Misconfigured("batch", f"batch {number} failed: {'; '.join(faults)[:300] or 'no reason is given'}")
         return state if state["status"] in _ENDED else None
 
-    async def lines(self, state: dict[str, Any]) -> list[Line]:
+    async def lines(self, state: dict[str, Any]) -> AsyncIterator[Line]:
         """The answers of a batch that is over, good ones and others; those that it did not come to are missing."""
-        found: list[Line] = []
         for name in ("output_file_id", "error_file_id"):
             if state.get(name):
-                told = await self.call("GET", f"files/{state[name]}/content", None)
-                if told.status != 200:
-                    raise wire.failure(told.status, told.headers, told.body)
-                found += _unpacked(told.body)
-        return found
+                for line in _unpacked(await self._get("GET", f"files/{state[name]}/content", None)):
+                    yield line
 
     async def _ask(self, method: str, path: str, content: Any) -> Any:
+        body = await self._get(method, path, content)
+        try:
+            return from_json(body)
+        except ValueError as error:
+            raise Passing(f"{path}: no JSON: {body[:100]!r}") from error
+
+    async def _get(self, method: str, path: str, content: Any) -> bytes:
         told = await self.call(method, path, content)
         if told.status != 200:
             failure = wire.failure(told.status, told.headers, told.body)
             if isinstance(failure, Refused) or (isinstance(failure, Misconfigured) and failure.field == "model"):
                 raise Misconfigured("batch", f"{failure} (no batch API is there, or not for this model)")
             raise failure
-        try:
-            return from_json(told.body)
-        except ValueError as error:
-            raise Passing(f"{path}: no JSON: {told.body[:100]!r}") from error
+        return told.body
+
+
+def fault(state: dict[str, Any]) -> Failure | None:
+    """Why the provider would not even begin a batch, if it is so."""
+    if state["status"] != "failed":
+        return None
+    faults = (state.get("errors") or {}).get("data") or []
+    says = "; ".join(f"{one.get('code') or ''} {one.get('message') or ''}".strip() for one in faults)[:300]
+    text = f"batch {state['id']} failed: {says or 'no reason is given'}"
+    return Passing(text, pressed=True) if _QUEUE_FULL.search(says) else Misconfigured("batch", text)
 
 
 def _packed(requests: Iterable[tuple[str, dict[str, Any]]]) -> bytes:
@@ -120,7 +131,7 @@ def _packed(requests: Iterable[tuple[str, dict[str, Any]]]) -> bytes:
 
 
 def _unpacked(text: bytes) -> Iterator[Line]:
-    for one in text.splitlines():
+    for one in io.BytesIO(text):
         if not one.strip():
             continue
         line = from_json(one)

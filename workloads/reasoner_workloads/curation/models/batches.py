@@ -3,12 +3,14 @@
 Requests wait for each other for a while, then go as one batch. What a batch holds is noted in the job's store before it
 is begun, and its id as soon as there is one: a pod that is killed leaves a batch that its next life, or whoever takes
 over its rows, waits for in its place. A batch whose id got lost is found again at the provider by its name. A note goes
-when all its answers are kept."""
+when all its answers are kept, or will never come. Of others' batches a pod follows those that hold what it wants, and
+of the answers it keeps what its rows wait for: another row, later, has the batch read once more."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from array import array
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
@@ -19,9 +21,9 @@ from pydantic import BaseModel
 from reasoner_api.curation import Batch
 from reasoner_workloads.common.store import Missing, Store, StoreError
 from reasoner_workloads.curation.models import wire
-from reasoner_workloads.curation.models.batch_api import BatchAPI, Line
+from reasoner_workloads.curation.models.batch_api import BatchAPI, Line, fault
 from reasoner_workloads.curation.models.segments import Completion
-from reasoner_workloads.curation.models.wire import Misconfigured, Passing, Refused
+from reasoner_workloads.curation.models.wire import Failure, Misconfigured, Passing
 
 ROOT = "batches/"
 
@@ -45,11 +47,13 @@ class Batches:
         self._new: dict[str, dict[str, Any]] = {}
         #: Who waits for which answer.
         self._waiting: dict[str, list[asyncio.Future[Completion]]] = defaultdict(list)
-        #: By key, the batch that will bring its answer, or has.
+        #: By key, the batch that will bring its answer, and the one that has, until that is kept.
         self._coming: dict[str, str] = {}
-        self._brought: dict[str, Line] = {}
+        self._brought: dict[str, str] = {}
         #: By batch, whose answers are not kept yet.
         self._unkept: dict[str, set[str]] = {}
+        #: By batch, hashes of its keys: what is looked for in it, again and again.
+        self._hashes: dict[str, array[int]] = {}
         self._arrived, self._full = asyncio.Event(), asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._collecting: asyncio.Task[None] | None = None
@@ -58,9 +62,7 @@ class Batches:
         """The answer to a request, once its batch is over. Raises Passing, Refused or Misconfigured."""
         future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._waiting[key].append(future)
-        if (line := self._brought.pop(key, None)) is not None:
-            self._bring(line)
-        elif key not in self._coming:
+        if key not in self._coming:
             self._new[key] = body
             self._arrived.set()
             if len(self._new) >= self._spec.max_requests:
@@ -71,14 +73,7 @@ class Batches:
 
     async def kept(self, key: str) -> None:
         """The answer to a request is in the store. Raises StoreError."""
-        name = self._coming.pop(key, "")
-        left = self._unkept.get(name)
-        if left is None:
-            return
-        left.discard(key)
-        if not left:
-            del self._unkept[name]
-            await asyncio.to_thread(self._store.delete, self._folder + name)
+        await self._settle(self._brought, key)
 
     async def close(self) -> None:
         """Wait for nothing more; what is under way is found again."""
@@ -103,20 +98,29 @@ class Batches:
                 self._start(self._run(some), some)
 
     async def _adopt(self) -> None:
-        """Wait for batches that others, or this pod's earlier lives, have begun."""
-        for key in await asyncio.to_thread(self._store.list, self._folder):
-            name = key.removeprefix(self._folder)
-            if name in self._unkept:
+        """Wait for batches that others, or this pod's earlier lives, have begun, and that hold what is wanted."""
+        names = [key.removeprefix(self._folder) for key in await asyncio.to_thread(self._store.list, self._folder)]
+        self._hashes = {name: self._hashes[name] for name in names if name in self._hashes}
+        following = set(self._coming.values())
+        for name in names:
+            if name in following or self._is_useless(name):
                 continue
             try:
-                note = Note.model_validate_json(await asyncio.to_thread(self._store.get, key))
+                note = Note.model_validate_json(await asyncio.to_thread(self._store.get, self._folder + name))
             except Missing:  # all of it is kept meanwhile
+                continue
+            self._hashes[name] = array("q", map(hash, note.keys))
+            if self._is_useless(name):
                 continue
             if not note.id and (found := await self._api.find(name)):
                 note.id = found
             if note.id:
                 self._expect(name, note.keys)
-                self._start(self._follow(name, note), note.keys)
+                self._start(self._follow(note), note.keys)
+
+    def _is_useless(self, name: str) -> bool:
+        """Whether a batch is known to hold nothing that is wanted."""
+        return name in self._hashes and {hash(key) for key in self._new}.isdisjoint(self._hashes[name])
 
     async def _run(self, requests: dict[str, dict[str, Any]]) -> None:
         name, note = secrets.token_hex(16), Note(keys=list(requests))
@@ -124,47 +128,60 @@ class Batches:
         await asyncio.to_thread(self._store.put, self._folder + name, note.model_dump_json().encode())
         note.id = await self._api.submit(name, requests)
         await asyncio.to_thread(self._store.put, self._folder + name, note.model_dump_json().encode())
-        await self._follow(name, note)
+        await self._follow(note)
 
     def _expect(self, name: str, keys: Iterable[str]) -> None:
-        self._unkept[name] = set(keys)
+        self._unkept.setdefault(name, set(keys))
         self._coming |= dict.fromkeys(keys, name)
 
-    async def _follow(self, name: str, note: Note) -> None:
+    async def _follow(self, note: Note) -> None:
         """Wait for a batch's end and hand out what it brings."""
         state = await self._api.ended(note.id)
         while state is None:
             await asyncio.sleep(self._spec.poll_seconds)
             state = await self._api.ended(note.id)
-        missing = set(note.keys)
-        for line in await self._api.lines(state):
+        failed, missing = fault(state), set(note.keys)
+        async for line in self._api.lines(state):
             missing.discard(line.key)
-            self._bring(line)
+            await self._bring(line)
         for key in missing:
-            self._lose(key, Passing(f"batch {note.id} is {state['status']} without an answer to it"))
+            await self._lose(key, failed or Passing(f"batch {note.id} is {state['status']} without an answer to it"))
 
-    def _bring(self, line: Line) -> None:
+    async def _bring(self, line: Line) -> None:
         if not self._waiting.get(line.key):
-            # Its row will ask.
-            self._brought[line.key] = line
+            self._coming.pop(line.key, None)
             return
         try:
             completion = wire.read(line.status, {}, line.body)
-        except (Passing, Refused, Misconfigured) as failure:
-            self._lose(line.key, failure)
+        except Failure as failure:
+            await self._lose(line.key, failure)
             return
+        self._brought[line.key] = self._coming.pop(line.key, "")
         for future in self._waiting.pop(line.key):
             if not future.done():
                 future.set_result(completion)
 
-    def _lose(self, key: str, failure: Exception) -> None:
+    async def _lose(self, key: str, failure: Exception) -> None:
         """A request that no batch will bring an answer to; asked again, it goes into another."""
+        self._fail(key, failure)
+        await self._settle(self._coming, key)
+
+    def _fail(self, key: str, failure: Exception) -> None:
         self._new.pop(key, None)
-        name = self._coming.pop(key, "")
-        self._unkept.get(name, set()).discard(key)
         for future in self._waiting.pop(key, []):
             if not future.done():
                 future.set_exception(failure)
+
+    async def _settle(self, where: dict[str, str], key: str) -> None:
+        """Expect nothing more of a request; a batch of which nothing is expected is forgotten."""
+        name = where.pop(key, "")
+        left = self._unkept.get(name)
+        if left is None:
+            return
+        left.discard(key)
+        if not left:
+            del self._unkept[name]
+            await asyncio.to_thread(self._store.delete, self._folder + name)
 
     def _start(self, work: Coroutine[Any, Any, None], keys: Iterable[str]) -> asyncio.Task[None]:
         """Do it beside; what ends it, ends the waiting for these."""
@@ -172,9 +189,15 @@ class Batches:
         async def watched() -> None:
             try:
                 await work
-            except (Passing, Refused, Misconfigured, StoreError) as failure:
+            except (Failure, StoreError) as failure:
+                # A batch that the provider will not have is over; any other may go on, and is found again.
+                is_over = isinstance(failure, Misconfigured) and failure.field == "batch"
                 for key in list(keys):
-                    self._lose(key, failure)
+                    if is_over:
+                        await self._lose(key, failure)
+                    else:
+                        self._coming.pop(key, None)
+                        self._fail(key, failure)
 
         task = asyncio.create_task(watched())
         self._tasks.add(task)

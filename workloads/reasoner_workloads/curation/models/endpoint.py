@@ -151,7 +151,7 @@ class Endpoint:
         probe = Asked(f"probe-{secrets.token_hex(16)}", body, replace(asked.bill, prompt_tokens=prompt))
         try:
             await self._try(probe)
-        except (Passing, Refused, Misconfigured) as failure:
+        except wire.Failure as failure:
             log.warning("%s", self._says(failure))
             return False
         return True
