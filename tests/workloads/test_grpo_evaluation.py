@@ -4,16 +4,22 @@ reward term of an installed package; and the command line scores the run's own c
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy
 import pyarrow
 import pyarrow.parquet
 import pytest
+import torch
 import yaml
 from aiohttp import web
+from transformers import set_seed
 
 from reasoner_workloads.grpo import score
+from reasoner_workloads.grpo.examine import apart, seed_of
 from support.http_server import serving
 from support.stand_ins import Pod, grpo_task
 
@@ -108,3 +114,29 @@ def test_measured_every_other_step_and_on_benchmarks(
     rewards = [row["reward"] for row in json.loads(capsys.readouterr().out)["rows"]]
     assert rewards == [row["reward"] for row in pyarrow.parquet.read_table(learnt).to_pylist()]
     assert len(rewards) == 8
+
+
+def test_what_is_drawn_in_a_measurement_is_nobody_elses_business() -> None:
+    def draw() -> tuple[float, float, float]:
+        return random.random(), float(numpy.random.random()), float(torch.rand(1))
+
+    set_seed(7)
+    undisturbed = [draw() for _ in range(3)]
+    set_seed(7)
+    inside = []
+    disturbed = []
+    for _ in range(3):
+        with apart(3):
+            inside.append(draw())
+        disturbed.append(draw())
+    assert disturbed == undisturbed
+    assert len(set(inside)) == 1
+
+
+@pytest.mark.parametrize(
+    ("use_vllm", "mode", "seeds"),
+    [(True, "colocate", [42, 42, 43, 43]), (True, "server", [42, 43, 44, 45]), (False, "colocate", [42, 43, 44, 45])],
+)
+def test_processes_that_share_an_engine_draw_alike(use_vllm: bool, mode: str, seeds: list[int]) -> None:
+    args = SimpleNamespace(seed=42, use_vllm=use_vllm, vllm_mode=mode, vllm_tensor_parallel_size=2)
+    assert [seed_of(args, rank) for rank in range(4)] == seeds  # type: ignore[arg-type]

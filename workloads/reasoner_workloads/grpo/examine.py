@@ -7,12 +7,16 @@ import asyncio
 import contextlib
 import copy
 import math
+import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
+from transformers import set_seed
+from trl import GRPOConfig
 
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
 from reasoner_workloads.grpo.record import Record
@@ -93,18 +97,37 @@ class Examiner:
         engine = trainer.vllm_generation if trainer.use_vllm else trainer
         names = ("temperature",) if trainer.use_vllm else ("generation_config", "generation_kwargs")
         before = {name: getattr(engine, name) for name in names}
-        devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         try:
             if trainer.use_vllm:
                 engine.temperature = sampling.temperature
             else:
                 engine.generation_config, engine.generation_kwargs = _transformers(trainer, sampling)
-            with torch.random.fork_rng(devices=devices):
-                torch.manual_seed(trainer.args.seed + trainer.world.rank)
+            with apart(seed_of(trainer.args, trainer.world.rank)):
                 yield
         finally:
             for name, value in before.items():
                 setattr(engine, name, value)
+
+
+def seed_of(args: GRPOConfig, rank: int) -> int:
+    """What a process begins to sample from here: the processes that share an engine must draw alike."""
+    shared = args.vllm_tensor_parallel_size if args.use_vllm and args.vllm_mode == "colocate" else 1
+    return int(args.seed + rank // shared)
+
+
+@contextlib.contextmanager
+def apart(seed: int) -> Iterator[None]:
+    """Random numbers that begin anew and leave those outside where they were: torch's, and those of Python and numpy,
+    which vLLM draws the seeds of requests from."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    pythons, numpys = random.getstate(), numpy.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            set_seed(seed)
+            yield
+    finally:
+        random.setstate(pythons)
+        numpy.random.set_state(numpys)
 
 
 def _transformers(trainer: Any, sampling: Sampling) -> tuple[Any, dict[str, Any]]:
