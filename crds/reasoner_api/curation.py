@@ -153,7 +153,13 @@ class Batch(Model):
 class ModelEndpoint(Model):
     """An OpenAI-compatible chat endpoint."""
 
-    base_url: Annotated[str, Field(pattern=r"^https?://.+", max_length=2048)]
+    base_url: Annotated[
+        str,
+        Field(
+            pattern=r"^https?://([^/?#@\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s]+)(:[0-9]{1,5})?([/?#]\S*)?$",
+            max_length=2048,
+        ),
+    ]
     """Base URL of the API, up to and including `/v1`."""
     model: Annotated[str, Field(min_length=1, max_length=256)]
     """Model name sent with each request."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import FileStore
@@ -63,6 +64,38 @@ async def test_keys_go_to_their_own_endpoint_and_no_key_is_made_up(server: ChatS
 def test_a_key_that_is_promised_must_be_there(server: ChatServer) -> None:
     with pytest.raises(ConfigError, match=r"models\.extractor\.apiKeySecretRef: EXTRACTOR_API_KEY is not set"):
         open_models(work(server, apiKeySecretRef={"name": "s"}), Purse(Ledger(), FileStore(Path("/nowhere"))), {})
+
+
+async def test_a_keys_line_break_is_no_part_of_it(server: ChatServer) -> None:
+    async with opened(work(server, apiKeySecretRef={"name": "s"}), {"EXTRACTOR_API_KEY": " secret\r\n"}) as models:
+        await models["solver"].write(prompts.solution("Why?"))
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("key", ["sec\nret", "sec\x00ret", "sec\x7fret"])
+def test_a_key_of_several_lines_names_its_field(server: ChatServer, key: str) -> None:
+    own = {"judge": {"baseURL": f"{server.url}/v1", "model": "m", "apiKeySecretRef": {"name": "s"}}}
+    purse = Purse(Ledger(), FileStore(Path("/nowhere")))
+    with pytest.raises(ConfigError, match=r"models\.judge\.apiKeySecretRef: JUDGE_API_KEY holds a control character"):
+        open_models(work(server, models=own), purse, {"JUDGE_API_KEY": key})
+
+
+def test_a_port_that_cannot_be_names_its_field(server: ChatServer) -> None:
+    with pytest.raises(ConfigError, match=r"models\.extractor\.baseURL: 'http://host:99999/v1' is no URL"):
+        open_models(work(server, baseURL="http://host:99999/v1"), Purse(Ledger(), FileStore(Path("/nowhere"))), {})
+
+
+@pytest.mark.parametrize("url", ["http://llm:port/v1", "http://[::1/v1", "http://", "http:///v1", "http://a b/v1"])
+def test_what_is_no_url_is_refused_by_the_spec(server: ChatServer, url: str) -> None:
+    with pytest.raises(ValidationError, match=r"models\.extractor\.baseURL\n.*should match pattern"):
+        work(server, baseURL=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://llm", "https://[::1]:8000/v1", "http://u:p@llm.svc:80/v1/", "http://höst/?a=b"]
+)
+def test_what_is_a_url_is_none_to_refuse(server: ChatServer, url: str) -> None:
+    assert work(server, baseURL=url).models.extractor.base_url == url
 
 
 REPLIES: dict[str, tuple[list[Reply], str]] = {

@@ -106,12 +106,20 @@ def open_models(work: CurationWork, purse: Purse, env: Mapping[str, str]) -> dic
         holder = role if own else "extractor"
         spec = own or work.models.extractor
         if holder not in endpoints:
-            key = env.get(api_key_variable(holder))
-            if spec.api_key_secret_ref is not None and not key:
-                raise ConfigError(f"models.{holder}.apiKeySecretRef: {api_key_variable(holder)} is not set")
-            endpoints[holder] = Endpoint(holder, spec, key, work.shards, purse)
+            endpoints[holder] = Endpoint(holder, spec, _key(holder, spec, env), work.shards, purse)
         models[role] = Model(role, spec, endpoints[holder])
     return models
+
+
+def _key(role: str, spec: ModelEndpoint, env: Mapping[str, str]) -> str | None:
+    """The API key. Secrets made from files mostly end in a line break, which is no part of it."""
+    name = api_key_variable(role)
+    key = env.get(name, "").strip()
+    if spec.api_key_secret_ref is not None and not key:
+        raise ConfigError(f"models.{role}.apiKeySecretRef: {name} is not set, or empty")
+    if not key.isprintable():
+        raise ConfigError(f"models.{role}.apiKeySecretRef: {name} holds a control character: the Secret is no API key")
+    return key or None
 
 
 async def close_models(models: Mapping[str, Model]) -> None:

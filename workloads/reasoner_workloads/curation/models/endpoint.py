@@ -82,8 +82,11 @@ class Endpoint:
         self._dialect = Dialect()
         self._granted = self._refused = self._owed = 0
         self._base = spec.base_url.rstrip("/")
-        # Parsed once, as it is asked for again and again.
-        self._urls = {"chat/completions": URL(f"{self._base}/chat/completions")}
+        try:
+            # Parsed once, as it is asked for again and again.
+            self._urls = {"chat/completions": URL(f"{self._base}/chat/completions")}
+        except ValueError as error:
+            raise ConfigError(f"models.{role}.baseURL: {spec.base_url!r} is no URL: {error}") from error
         self._headers: CIMultiDict[str] = CIMultiDict()
         if key:
             self._headers[AUTHORIZATION] = f"Bearer {key}"
