@@ -53,7 +53,7 @@ def test_terms_of_an_installed_package_are_added_and_wrong_ones_named(house_rewa
         (
             "reward.terms[0].name: the entry point 'broken' cannot be loaded",
             "reward.terms[0].name: the entry point 'constant' is no function that makes a reward function",
-            "'absent' in the group reasoner.rewards (installed: brevity, broken, constant, politeness)",
+            "'absent' in the group reasoner.rewards (installed: brevity, broken, constant, endless, politeness)",
             "reward.terms[0].args: 'brevity' does not take them: got an unexpected keyword argument 'limits'",
         ),
         strict=True,

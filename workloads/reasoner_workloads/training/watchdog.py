@@ -119,9 +119,10 @@ class Watchdog(TrainerCallback):
 
     def _allow(self, seconds: float) -> None:
         with self._wake:
+            # Together: what was waited for until now must not be measured by the new limit.
             self._allowed = seconds
+            self._beat()
             self._wake.notify()
-        self._beat()
 
     def _limit(self) -> float:
         return max(patience(self.durations, self.hang), self._allowed)
