@@ -227,6 +227,24 @@ async def test_a_host_that_refuses_for_too_long_is_given_up_and_not_asked(
     assert [path for path, _ in weather.asked] == ["/robots.txt", "/page", "/page"]
 
 
+async def test_a_page_that_several_rows_want_is_fetched_once(weather: Weather) -> None:
+    async with weather.fetcher(cache_pages=False) as fetcher:
+        pages = await asyncio.gather(*(fetcher.page(f"{weather.url}/page") for _ in range(5)))
+        assert pages == ["<p>page</p>"] * 5
+        assert [path for path, _ in weather.asked] == ["/robots.txt", "/page"]
+        weather.pages = [404]
+        ends = await asyncio.gather(*(fetcher.page(f"{weather.url}/page") for _ in range(2)), return_exceptions=True)
+    assert [str(end) for end in ends] == ["('http_error', '404')"] * 2
+
+
+async def test_a_fetcher_that_is_left_ends_what_is_under_way(site: str) -> None:
+    settings = Recrawl(requests_per_second_per_host=1000, allow_addresses=["127.0.0.0/8"])
+    async with Fetcher(settings, shards=1) as fetcher:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(fetcher.page(f"{site}/slow"), 0.1)
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
 async def test_a_server_that_never_ends(site: str) -> None:
     with pytest.raises(Dropped) as end:
         await get(f"{site}/slow", timeout_seconds=0.2)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
 
 from reasoner_workloads.curation import prompts
-from reasoner_workloads.curation.blocks import Answer
+from reasoner_workloads.curation.blocks import MOST_BLOCKS, Answer
 from reasoner_workloads.curation.grounding import occurs
+from reasoner_workloads.curation.markup import parse
 from reasoner_workloads.curation.page import Page, read
 from reasoner_workloads.curation.records import Dropped, Record
 from reasoner_workloads.curation.stages import Crew, extract
@@ -80,6 +82,23 @@ PAGES: dict[str, tuple[str, str]] = {
         '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + qa("100 °C &a;"),
         "100 °C",
     ),
+    "forty thousand solutions": ('<p class="exercise">Q?</p>' + '<p class="solution">100 °C</p>' * 40_000, "100 °C"),
+    "forty thousand exercises": ('<p class="exercise">Q?</p><p class="solution">100 °C</p>' * 40_000, "100 °C"),
+    "forty thousand definitions": ("<dl><dt>Q?</dt>" + "<dd>100 °C</dd>" * 40_000, "100 °C"),
+    "forty thousand replies": (
+        qa("100 °C") + '<div class="answer"><p class="post-text">x</p></div>' * 40_000,
+        "100 °C",
+    ),
+    "three thousand questions in JSON-LD": (
+        json_ld(
+            json.dumps([{"@type": "Question", "text": f"{n}?", "acceptedAnswer": {"text": "x"}} for n in range(3000)])
+        ),
+        "x",
+    ),
+    "questions inside each other": (
+        '<div itemscope itemtype="https://schema.org/Question">' * 100 + "<p>x</p>" * 15_000,
+        "no_human_answer",
+    ),
     "nothing": ("", "no_human_answer"),
     "noise": (bytes(range(256)).decode("latin-1") * 100, ""),
 }
@@ -94,6 +113,36 @@ def test_a_page_built_to_wear_its_reader_out_is_read_or_dropped(text: str, ends:
         found = end.reason
     assert found.startswith(ends) or not ends
     assert "root:" not in found
+
+
+def seconds(text: str, hint: str) -> float:
+    began = time.process_time()
+    read(text, hint)
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize(
+    ("before", "again"),
+    [
+        ('<p class="exercise">Q?</p>', '<p class="solution">100 °C</p>'),
+        ("<dl><dt>Q?</dt>", "<dd>100 °C</dd>"),
+        ("", '<p class="exercise">Q?</p><p class="solution">100 °C</p>'),
+        ("", json_ld('{"@type": "Question", "text": "Q?", "acceptedAnswer": {"text": "100 °C"}}')),
+    ],
+    ids=["solutions", "definitions", "exercises", "JSON-LD"],
+)
+def test_a_page_of_many_answers_takes_its_reader_as_long_as_its_parser(before: str, again: str) -> None:
+    """All rows of a pod wait for it."""
+    hint = " ".join(f"word{number}" for number in range(2500))
+    few, many = (before + again * times for times in (MOST_BLOCKS, 20_000))
+    parsing = min(timed(many) for _ in range(3))
+    assert seconds(many, hint) < 10 * (parsing + seconds(few, hint))
+
+
+def timed(text: str) -> float:
+    began = time.process_time()
+    parse(text)
+    return time.process_time() - began
 
 
 #: Text of a page that tries to be more than text.

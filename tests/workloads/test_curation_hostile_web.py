@@ -3,8 +3,10 @@ Each case is a drop with its reason, or a page; none is a crash."""
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from reasoner_workloads.common.store import open_store
 from reasoner_workloads.curation.records import Dropped, Funnel, Row
 from reasoner_workloads.curation.recrawl import client, host
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
-from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard
+from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard, Resolver
 from reasoner_workloads.curation.stages import Crew, curate
 from support.hostile import Listener, RawServer, Wire, endless, listener, raw_server, response, wire
 
@@ -299,6 +301,25 @@ async def test_hosts_allowed_and_denied_also_after_redirects(site: RawServer, mo
         "good.example": "away",
     }.items():
         assert (await dropped(f"http://{name}:{port}/{path}", **lists)).reason == "forbidden_address"
+
+
+async def test_names_that_are_dead_hold_up_no_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def dead(*_: object) -> list[tuple[Any, ...]]:
+        over.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", dead)
+    resolver = Resolver(Guard(Recrawl()))
+    asked = [asyncio.create_task(resolver.resolve(f"{number}.example")) for number in range(64)]
+    try:
+        await asyncio.wait_for(asyncio.to_thread(int), 10)
+        assert not any(task.done() for task in asked)
+    finally:
+        over.set()
+    assert {type(end) for end in await asyncio.gather(*asked, return_exceptions=True)} == {socket.gaierror}
+    await resolver.close()
 
 
 def bomb(wbits: int = zlib.MAX_WBITS | 16, times: int = 1) -> bytes:

@@ -15,6 +15,7 @@ from reasoner_api.common import Storage
 from reasoner_api.curation import Source
 from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.common.store import open_store
+from reasoner_workloads.curation import stretch
 from reasoner_workloads.curation.records import Record, Row
 from support.curation import FILE, buckets_of, read_source
 from support.http_server import serving
@@ -23,7 +24,7 @@ ROWS = [
     {"id": "a", "url": "https://example.org/1", "question": "One?"},
     {"id": 7, "url": "https://example.org/2", "question": "Two?", "more": [1]},
     {"url": " https://example.org/3 "},
-    {"id": "again", "url": "https://example.org/1", "question": "One, again?"},
+    {"id": "again", "url": "https://example.org/1", "question": " one"},
     {"id": "no url"},
     {"id": "ftp", "url": "ftp://example.org/4"},
 ]
@@ -58,6 +59,33 @@ def test_rows_in_order_and_why_others_are_not(listing: str) -> None:
         ("row-7", "malformed", "row 7 is not JSON: Expecting value at column 1"),
         ("row-8", "malformed", "row 8 is JSON, but no object"),
     ]
+
+
+def test_each_question_of_a_page_is_a_row_and_the_same_one_twice_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretch, "MOST_BLOCKS", 3)
+    asked = ["One?", "Two?", "ONE", "Three?", "two", "Four?", "three?!"]
+    lines = [{"url": f"https://example.org/{n % 2}", "question": text} for text in asked for n in range(2)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    for shards in (1, 8):
+        store = open_store(f"{tmp_path.as_uri()}/{shards}")
+        found = [
+            one
+            for bucket in buckets_of(Source(uri=(tmp_path / "rows.jsonl").as_uri()), store, shards)
+            for one in bucket
+        ]
+        for page in ("https://example.org/0", "https://example.org/1"):
+            rows = [one for one in found if isinstance(one, Row) and one.url == page]
+            drops = [one.drop for one in found if isinstance(one, Record) and one.url == page and one.drop]
+            assert [row.hint for row in rows] == ["One?", "Two?", "Three?"]
+            assert len({row.id for row in rows}) == 3
+            assert [(drop.reason, drop.evidence) for drop in drops] == [
+                ("duplicate_url", rows[0].id),
+                ("duplicate_url", rows[1].id),
+                ("crowded_url", "more than 3 questions"),
+                ("duplicate_url", rows[2].id),
+            ]
 
 
 def test_limit(listing: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Questions of a page that are looked at, and answers to each; a page with more is read so far.
+MOST_BLOCKS = 500
+
 
 @dataclass(frozen=True)
 class Answer:

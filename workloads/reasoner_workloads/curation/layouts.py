@@ -4,13 +4,14 @@ the order of ALL: what says more about answers comes first."""
 from __future__ import annotations
 
 import copy
-import itertools
 import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from lxml import etree
 from lxml.html import HtmlElement
 
-from reasoner_workloads.curation.blocks import Answer, Block
+from reasoner_workloads.curation.blocks import MOST_BLOCKS, Answer, Block
 from reasoner_workloads.curation.markup import by_class, classes, integer, remove, text_of
 from reasoner_workloads.curation.signs import by_bot, vouched
 from reasoner_workloads.curation.structured import from_microdata
@@ -33,9 +34,9 @@ def stack_exchange(root: HtmlElement) -> list[Block]:
     question = next((node for node in by_class(root, "question") if by_class(node, *bodies)), None)
     if question is None:
         return []
-    posts = [node for node in by_class(root, "answer") if by_class(node, *bodies)]
-    answers = [_answer(post, by_class(post, *bodies)[0], _score(post)) for post in posts]
-    return [Block(_text(by_class(question, *bodies)[0]), tuple(answers))]
+    posts = ((node, body[0]) for node in by_class(root, "answer") if (body := by_class(node, *bodies)))
+    answers = (_answer(post, body, _score(post)) for post, body in posts)
+    return [Block(_text(by_class(question, *bodies)[0]), tuple(islice(answers, MOST_BLOCKS)))]
 
 
 def phpbb(root: HtmlElement) -> list[Block]:
@@ -62,36 +63,33 @@ def textbook(root: HtmlElement) -> list[Block]:
     """Exercises with solutions: OpenStax's `data-type`s, or blocks of class `exercise` and `solution`."""
     marked = [node for node in root.iter(etree.Element) if node.get("data-type") == "exercise"]
     if marked:
-        return [block for node in marked if (block := _marked_exercise(node))]
-    blocks: list[Block] = []
-    for node in by_class(root, "exercise", "problem", "solution", "answer"):
-        if classes(node) & {"exercise", "problem"}:
-            blocks.append(Block(_text(node)))
-        elif blocks:
-            blocks[-1] = Block(blocks[-1].question, (*blocks[-1].answers, _answer(_with_notice(node), node)))
-    return blocks
+        return [block for node in islice(marked, MOST_BLOCKS) if (block := _marked_exercise(node))]
+    nodes = by_class(root, "exercise", "problem", "solution", "answer")
+    return _paired((node, not classes(node).isdisjoint({"exercise", "problem"}), _with_notice(node)) for node in nodes)
 
 
 def faq(root: HtmlElement) -> list[Block]:
     """Lists of questions: `dl` with `dt` and `dd`, or `details` with a `summary`."""
-    blocks = []
+    return list(islice(_faq(root), MOST_BLOCKS))
+
+
+def _faq(root: HtmlElement) -> Iterator[Block]:
     for terms in root.iter("dl"):
         listed = any("faq" in name or "question" in name for name in classes(terms))
         if listed or any((dt.text_content() or "").strip().endswith("?") for dt in terms.iter("dt")):
-            blocks += _definitions(terms)
+            yield from _paired((node, node.tag == "dt", node) for node in terms.iter("dt", "dd"))
     for details in root.iter("details"):
         summary = next(iter(details.iter("summary")), None)
         if summary is not None:
             parts = by_class(details, "faq-answer", "answer") or [_rest(details, summary)]
-            blocks.append(Block(_text(summary), tuple(_answer(part, part) for part in parts)))
-    return blocks
+            yield Block(_text(summary), tuple(_answer(part, part) for part in islice(parts, MOST_BLOCKS)))
 
 
 def headed(root: HtmlElement) -> list[Block]:
     """A heading "Solution" or "Answer", and what comes before and after it."""
     headings = (node for node in root.iter("h2", "h3", "h4", "h5") if _HEADING.fullmatch(node.text_content() or ""))
-    for heading in itertools.islice(headings, MOST_HEADINGS):
-        above = itertools.islice(heading.itersiblings(preceding=True), MOST_ABOVE)
+    for heading in islice(headings, MOST_HEADINGS):
+        above = islice(heading.itersiblings(preceding=True), MOST_ABOVE)
         before = [node for node in above if node.tag in ("p", "div", "ul", "ol")]
         after = []
         for node in heading.itersiblings():
@@ -112,7 +110,8 @@ def _thread(posts: list[tuple[HtmlElement, HtmlElement]]) -> list[Block]:
     if not posts:
         return []
     replies = [(post, body) for post, body in posts[1:] if not any("comment" in name for name in classes(body))]
-    return [Block(_text(posts[0][1]), tuple(_answer(post, body, _thanks(post)) for post, body in replies))]
+    answers = (_answer(post, body, _thanks(post)) for post, body in islice(replies, MOST_BLOCKS))
+    return [Block(_text(posts[0][1]), tuple(answers))]
 
 
 def _marked_exercise(node: HtmlElement) -> Block | None:
@@ -120,22 +119,22 @@ def _marked_exercise(node: HtmlElement) -> Block | None:
     problem = next((part for part in parts if part.get("data-type") == "problem"), None)
     if problem is None:
         return None
-    answers = []
-    for part in parts:
-        if part.get("data-type") in ("solution", "answer"):
-            body = next(iter(by_class(part, "os-solution-container")), part)
-            answers.append(_answer(part, body))
-    return Block(_text(problem), tuple(answers))
+    solutions = (part for part in parts if part.get("data-type") in ("solution", "answer"))
+    answers = (_answer(part, next(iter(by_class(part, "os-solution-container")), part)) for part in solutions)
+    return Block(_text(problem), tuple(islice(answers, MOST_BLOCKS)))
 
 
-def _definitions(terms: HtmlElement) -> list[Block]:
-    blocks: list[Block] = []
-    for node in terms.iter("dt", "dd"):
-        if node.tag == "dt":
-            blocks.append(Block(_text(node)))
-        elif blocks:
-            blocks[-1] = Block(blocks[-1].question, (*blocks[-1].answers, _answer(node, node)))
-    return blocks
+def _paired(nodes: Iterable[tuple[HtmlElement, bool, HtmlElement]]) -> list[Block]:
+    """Each question with the answers that follow it: elements, whether they ask, and what says more of an answer."""
+    found: list[tuple[str, list[Answer]]] = []
+    for node, asks, about in nodes:
+        if asks and len(found) == MOST_BLOCKS:
+            break
+        if asks:
+            found.append((_text(node), []))
+        elif found and len(found[-1][1]) < MOST_BLOCKS:
+            found[-1][1].append(_answer(about, node))
+    return [Block(question, tuple(answers)) for question, answers in found]
 
 
 def _rest(details: HtmlElement, summary: HtmlElement) -> HtmlElement:

@@ -61,20 +61,25 @@ def _block(root: HtmlElement, data: list[object], hint: str) -> Block | None:
     """The best block of the first layout that shows answers, else of the first that shows a question."""
     fallback: Block | None = None
     layouts_in_turn = (find(root) for find in layouts.ALL)
+    wanted = _words(hint)
     for blocks in itertools.chain((structured.from_json_ld(data),), layouts_in_turn):
         if not blocks:
             continue
-        best = max(blocks, key=lambda block: (_likeness(block.question, hint), bool(block.answers)))
+        best = max(blocks, key=lambda block: (_likeness(block.question, wanted), bool(block.answers)))
         if best.answers:
             return best
         fallback = fallback or best
     return fallback
 
 
-def _likeness(question: str, hint: str) -> float:
-    """Share of the question's words that the hint has, too."""
-    words = set(re.findall(r"\w+", question.casefold()))
-    return len(words & set(re.findall(r"\w+", hint.casefold()))) / len(words) if words else 0.0
+def _likeness(question: str, wanted: set[str]) -> float:
+    """Share of the question's words that are wanted."""
+    words = _words(question)
+    return len(words & wanted) / len(words) if words else 0.0
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
 
 
 def _main_text(text: str, question: str) -> Block:

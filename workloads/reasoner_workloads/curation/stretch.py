@@ -18,7 +18,9 @@ from typing import IO
 from pydantic import BaseModel
 
 from reasoner_workloads.common.store import Missing, Store
+from reasoner_workloads.curation.blocks import MOST_BLOCKS
 from reasoner_workloads.curation.records import Drop, Record, Row
+from reasoner_workloads.curation.wording import key
 
 #: Characters of a line before its value: the hash and the number, both in hexadecimal, which sort as text.
 HASH, KEY = 16, 28
@@ -69,25 +71,30 @@ def marker(number: int) -> str:
 
 def stretch(store: Store, parts: list[Part], low: int, high: int) -> Iterator[Row | Record]:
     """The rows with hashes from `low` up to, not including, `high`, sorted by hash and then as the source has them;
-    between them, as records, those dropped here: `malformed` ones, and those whose URL an earlier row had
-    (`duplicate_url`)."""
+    between them, as records, those dropped here: `malformed` ones, those that an earlier row with the same URL and
+    question makes superfluous (`duplicate_url`), and those beyond what a page is read for (`crowded_url`)."""
     firsts = [0, *itertools.accumulate(part.read for part in parts)]
     with ExitStack() as opened:
         sources = [
             _numbered(opened.enter_context(fetched(store, part.file, *part.range_of(low, high))), first, (low, high))
             for part, first in zip(parts, firsts, strict=False)
         ]
-        before: Row | None = None
+        page, asked = "", dict[str, str]()
         for _, number, value in heapq.merge(*sources):
             if isinstance(value, str):
                 yield _dropped(f"row-{number}", "", "malformed", value)
                 continue
             name, url, hint, response = value
-            if before is not None and url == before.url:
-                yield _dropped(name, url, "duplicate_url", before.id)
-                continue
-            before = Row(name, url, hint, zlib.decompress(base64.b85decode(response)) if response else None)
-            yield before
+            if url != page:
+                page, asked = url, {}
+            question = key(hint)
+            if question in asked:
+                yield _dropped(name, url, "duplicate_url", asked[question])
+            elif len(asked) == MOST_BLOCKS:
+                yield _dropped(name, url, "crowded_url", f"more than {MOST_BLOCKS} questions")
+            else:
+                asked[question] = name
+                yield Row(name, url, hint, zlib.decompress(base64.b85decode(response)) if response else None)
 
 
 @contextmanager

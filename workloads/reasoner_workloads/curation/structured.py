@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from lxml import etree
 from lxml.html import HtmlElement
 
-from reasoner_workloads.curation.blocks import Answer, Block
+from reasoner_workloads.curation.blocks import MOST_BLOCKS, Answer, Block
 from reasoner_workloads.curation.markup import DEEPEST, integer, text_of, text_of_html
 from reasoner_workloads.curation.signs import by_bot
 
+#: By libxml2: a walk in Python over all that nested items hold takes seconds.
+_with_property = etree.XPath(
+    "descendant::*[contains(concat(' ', normalize-space(@itemprop), ' '), concat(' ', $name, ' '))]"
+)
 _ANSWERS = ("acceptedAnswer", "suggestedAnswer")
 
 
@@ -47,8 +52,9 @@ def _is_shallow(value: object) -> bool:
 
 
 def from_json_ld(values: list[object]) -> list[Block]:
-    """Every Question of QAPage and FAQPage data."""
-    return [_block(value) for value in _objects(values) if "Question" in _types(value)]
+    """The Questions of QAPage and FAQPage data."""
+    questions = (value for value in _objects(values) if "Question" in _types(value))
+    return [_block(value) for value in islice(questions, MOST_BLOCKS)]
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:
@@ -71,13 +77,13 @@ def _list(value: Any) -> list[Any]:
 
 def _block(value: dict[str, Any]) -> Block:
     question = text_of_html(str(value.get("text") or value.get("name") or ""))
-    answers = [
+    answers = (
         _answer(answer, accepted=key == "acceptedAnswer")
         for key in _ANSWERS
         for answer in _list(value.get(key))
         if isinstance(answer, dict)
-    ]
-    return Block(question, tuple(answers))
+    )
+    return Block(question, tuple(islice(answers, MOST_BLOCKS)))
 
 
 def _answer(value: dict[str, Any], accepted: bool) -> Answer:
@@ -93,11 +99,15 @@ def _answer(value: dict[str, Any], accepted: bool) -> Answer:
 
 
 def from_microdata(root: HtmlElement) -> list[Block]:
-    """Every itemscope Question."""
-    return [
-        Block(_own_text(node, "text") or _own_text(node, "name"), tuple(_item_answers(node)))
+    """The itemscope Questions."""
+    questions = (
+        node
         for node in root.iter(etree.Element)
         if (node.get("itemtype") or "").rstrip("/").endswith("schema.org/Question")
+    )
+    return [
+        Block(_own_text(node, "text") or _own_text(node, "name"), tuple(islice(_item_answers(node), MOST_BLOCKS)))
+        for node in islice(questions, MOST_BLOCKS)
     ]
 
 
@@ -126,9 +136,8 @@ def _own_text(node: HtmlElement, name: str) -> str:
 
 def _own(scope: HtmlElement, name: str) -> HtmlElement | None:
     """The first element with the property that belongs to this item and not to one nested in it."""
-    for node in scope.iterdescendants(etree.Element):
-        if name in (node.get("itemprop") or "").split():
-            owner = next((above for above in node.iterancestors() if above.get("itemscope") is not None), None)
-            if owner is scope:
-                return node
+    for node in _with_property(scope, name=name):
+        owner = next((above for above in node.iterancestors() if above.get("itemscope") is not None), None)
+        if owner is scope:
+            return node
     return None

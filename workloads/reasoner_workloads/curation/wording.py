@@ -1,4 +1,4 @@
-"""What two askings of one question share. Used by `dedupe` and by `filters`."""
+"""What two askings of one question share. Used by `stretch`, `dedupe` and `filters`."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -32,9 +33,11 @@ class Fetcher:
         self._hosts = Hosts(settings, shards, self._client, self._guard)
         self._cache = PageCache(store) if store is not None and settings.cache_pages else None
         self._open = AsyncExitStack()
+        self._under_way: dict[str, asyncio.Task[str]] = {}
 
     async def __aenter__(self) -> Fetcher:
         await self._open.enter_async_context(self._client)
+        self._open.push_async_callback(self._stop)
         self._open.callback(self._hosts.close)
         if self._cache is not None:
             self._open.callback(self._cache.close)
@@ -46,6 +49,14 @@ class Fetcher:
     async def page(self, url: str) -> str:
         """The page's HTML, redirects followed. Raises Dropped with `forbidden_address`, `robots` or `http_error`, and
         StoreError where the cache cannot be reached."""
+        # Rows of one page, each with a question of its own, come together.
+        task = self._under_way.get(url)
+        if task is None:
+            task = self._under_way[url] = asyncio.create_task(self._page(url))
+            task.add_done_callback(lambda _: self._under_way.pop(url))
+        return await asyncio.shield(task)
+
+    async def _page(self, url: str) -> str:
         if self._cache is None:
             return text_of((await self._walk(url, None)).answer)
         kept = await self._cache.get(url)
@@ -53,6 +64,12 @@ class Fetcher:
             kept = await self._walk(url, kept)
             await self._cache.put(url, kept)
         return text_of(kept.answer)
+
+    async def _stop(self) -> None:
+        """End what nobody waits for any more."""
+        for task in self._under_way.values():
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     def captured(self, response: bytes) -> str:
         """The HTML of a page that the source brought along. Raises Dropped with `http_error`."""

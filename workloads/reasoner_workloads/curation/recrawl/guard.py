@@ -7,13 +7,15 @@ between two look-ups. Used by `client` and `fetcher`."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -22,6 +24,9 @@ from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.curation.records import Dropped
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Names looked up at a time: each holds a thread for as long as its server is silent.
+DNS_THREADS = 64
 
 _GLOBAL_UNICAST = ip_network("2000::/3")
 #: The last 32 bits are an IPv4 address that a gateway connects to (RFC 6052).
@@ -99,20 +104,32 @@ class Resolver(AbstractResolver):
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._resolver = ThreadedResolver()
+        # The loop's own threads do other work, too: names that are dead for seconds must not hold that up.
+        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="dns")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """The addresses. Raises Forbidden, or OSError where there are none."""
-        found = await self._resolver.resolve(host, port, family)
-        for one in found:
-            self._guard.check(one["host"], one["port"])
-        return found
+        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+        infos = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        for *_, address in infos:
+            self._guard.check(str(address[0]), port)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=one_family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for one_family, _, protocol, _, address in infos
+        ]
 
     async def close(self) -> None:
-        """Nothing is held."""
-        await self._resolver.close()
+        """Let its threads go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _networks(field: str, texts: Iterable[str]) -> list[_Network]:

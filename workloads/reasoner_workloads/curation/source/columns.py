@@ -52,10 +52,11 @@ def row_of(found: dict[str, Any] | Malformed, columns: Columns) -> Row:
     names = names_of(columns)
     url = _url(_first(found, names["url"]), found, names["url"])
     name = _text(_first(found, names["id"]))[:LONGEST_ID].strip()
+    hint = _text(_first(found, names["question"]))[:LONGEST_HINT]
     return Row(
-        id=name or hashlib.sha256(url.encode()).hexdigest()[:16],
+        id=name or hashlib.sha256(f"{url}\n{hint}".encode()).hexdigest()[:16],
         url=url,
-        hint=_text(_first(found, names["question"]))[:LONGEST_HINT],
+        hint=hint,
         response=found.response if isinstance(found, Capture) else None,
     )
 
