@@ -17,8 +17,9 @@ from reasoner_workloads.curation.signs import by_bot
 
 #: By libxml2: a walk in Python over all that nested items hold takes seconds.
 _with_property = etree.XPath(
-    "descendant::*[contains(concat(' ', normalize-space(@itemprop), ' '), concat(' ', $name, ' '))]"
+    "descendant::*[@itemprop][contains(concat(' ', normalize-space(@itemprop), ' '), concat(' ', $name, ' '))]"
 )
+_items = etree.XPath("descendant::*[@itemprop][@itemscope]")
 _ANSWERS = ("acceptedAnswer", "suggestedAnswer")
 
 
@@ -112,9 +113,9 @@ def from_microdata(root: HtmlElement) -> list[Block]:
 
 
 def _item_answers(question: HtmlElement) -> Iterator[Answer]:
-    for node in question.iterdescendants(etree.Element):
-        names = (node.get("itemprop") or "").split()
-        if node.get("itemscope") is None or not set(names) & set(_ANSWERS):
+    for node in _items(question):
+        names = node.get("itemprop").split()
+        if not set(names) & set(_ANSWERS):
             continue
         body = _own(node, "text")
         if body is not None:
