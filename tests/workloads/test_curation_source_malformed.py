@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,7 @@ LINES: dict[str, tuple[bytes, str]] = {
     "a URL that is a list": (b'{"url": ["https://example.org/1"]}', "has a URL of type list"),
     "a URL that is null": (b'{"url": null}', "has no URL in "),
     "no columns": (b"{}", "its columns: none"),
+    "half a surrogate pair for a column": (b'{"\\ud800": 1}', "its columns: �"),
     "a line of five megabytes": (b'{"question": "' + b"a" * (5 << 20) + b'"}', "is longer than 4194304 bytes"),
 }
 
@@ -69,7 +71,19 @@ def test_a_malformed_line_is_a_counted_drop_and_the_next_is_read(tmp_path: Path,
     assert drop.drop.evidence.startswith("row 1 ")
     assert says in drop.drop.evidence
     assert len(drop.drop.evidence) < 1000
+    assert drop.model_dump_json()
     assert row == Row("good", "https://example.org/good", "Good?")
+
+
+def test_a_file_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    for name in (b"a\xff.jsonl", b"b\xff.jsonl"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"nonsense\n" + GOOD_LINE)
+    found = read_source(Source(uri=f"{tmp_path.as_uri()}/"))
+    assert sorted(one.drop.evidence[:14] for one in found if isinstance(one, Record) and one.drop) == [
+        "a�.jsonl row 1",
+        "b�.jsonl row 1",
+        "good",
+    ]
 
 
 #: A line that is odd and sound, and its row.

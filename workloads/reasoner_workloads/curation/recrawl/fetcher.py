@@ -37,10 +37,10 @@ class Fetcher:
 
     async def __aenter__(self) -> Fetcher:
         await self._open.enter_async_context(self._client)
-        self._open.push_async_callback(self._stop)
         self._open.callback(self._hosts.close)
         if self._cache is not None:
             self._open.callback(self._cache.close)
+        self._open.push_async_callback(self._stop)
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

@@ -31,6 +31,9 @@ _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 class Malformed(Exception):
     """A row that cannot be used; the message goes on from "row 7 ..."."""
 
+    def __init__(self, why: str) -> None:
+        super().__init__(storable(why))
+
 
 class Capture(dict[str, Any]):
     """The columns of a captured page, and the page: a file's own columns never say what a page holds."""

@@ -15,6 +15,7 @@ from reasoner_api.common import Storage
 from reasoner_api.curation import Benchmark, Source, SourceFormat
 from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.common.store import Missing, Store, StoreError, open_store
+from reasoner_workloads.curation.charset import storable
 from reasoner_workloads.curation.source import web
 from reasoner_workloads.curation.source.columns import names_of
 
@@ -99,7 +100,7 @@ def _files(place: Place, storage: Storage, files: Listing, path: Path) -> Iterat
         with _faults(place):
             on_web = _on_web(place)
             local = web.download(files.base + name, path) if on_web else _local(files.base, name, storage, path)
-        yield File(name.rpartition("/")[2], local, files.alone)
+        yield File(storable(name.rpartition("/")[2]), local, files.alone)
 
 
 def _on_web(place: Place) -> bool:
