@@ -233,3 +233,10 @@ CHARSETS: dict[str, tuple[bytes, str | None, str]] = {
 @pytest.mark.parametrize(("body", "header", "text"), CHARSETS.values(), ids=CHARSETS.keys())
 def test_charsets(body: bytes, header: str | None, text: str) -> None:
     assert decode(body, header) == text
+
+
+def test_each_question_of_a_page_is_found_with_its_own_answer() -> None:
+    text = "<dl>" + "".join(f"<dt>What is {n} plus one?</dt><dd>It is {n + 1}.</dd>" for n in range(100)) + "</dl>"
+    for number in (0, 7, 99):
+        found = read(text, f"Home > FAQ  what is {number} PLUS one  3 likes")
+        assert (found.question, found.answers[0].text) == (f"What is {number} plus one?", f"It is {number + 1}.")
