@@ -100,3 +100,17 @@ def test_every_reason_that_the_operator_gives_is_explained(root: Path) -> None:
                 given |= {reason.value} if isinstance(reason, ast.Constant) else set()
     assert len(given) > 15
     assert {reason for reason in given if f"`{reason}`" not in explained} == set()
+
+
+def test_every_reason_that_a_pod_gives_is_explained(root: Path) -> None:
+    explained = (root / "operator" / "README.md").read_text(encoding="utf-8")
+    given = set()
+    for path in (root / "workloads" / "reasoner_workloads").rglob("*.py"):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            named = [word.value for word in call.keywords if word.arg == "reason"]
+            if getattr(call.func, "id", getattr(call.func, "attr", "")) in ("warn", "Finding", "partial"):
+                named += call.args[:2]
+            words = [one.value for one in named if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            given |= {word for word in words if re.fullmatch(r"(?:[A-Z]+[a-z]*)+", word)}
+    assert {"GroupBroken", "KLBlowUp", "VerifierAway"} <= given
+    assert {reason for reason in given if f"`{reason}`" not in explained} == set()

@@ -33,7 +33,7 @@ def body(run: Run[CurationTask]) -> None:
     try:
         _curate(run)
     except StoreError as error:
-        raise WorkloadError(f"storage: {error}", reason="StorageUnavailable") from error
+        raise WorkloadError(f"storage: {error}", reason="StoreUnavailable") from error
 
 
 def _curate(run: Run[CurationTask]) -> None:
