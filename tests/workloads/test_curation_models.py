@@ -269,7 +269,7 @@ async def test_an_answer_whose_choice_cannot_be_read_drops_the_row_if_it_stays_s
 
 async def test_half_a_surrogate_pair_in_an_answer_is_no_failure(server: ChatServer) -> None:
     server.reply = lambda _: Say(body=rb'{"choices": [{"message": {"content": "\ud800 is a \u00e9"}}]}')
-    assert await write(server) == "? is a é"
+    assert await write(server) == "\N{REPLACEMENT CHARACTER} is a é"
     assert len(server.asked) == 1
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reasoner_api.common import Storage
 from reasoner_api.curation import Benchmark
 from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.curation.charset import storable
 from reasoner_workloads.curation.source import values
 from reasoner_workloads.curation.source.columns import Malformed
 from reasoner_workloads.curation.source.files import Place
@@ -81,4 +82,4 @@ def _text(value: Any) -> str:
     """A column's text; the parts of a list, such as a question's options, in their order."""
     if isinstance(value, list):
         return " ".join(filter(None, map(_text, value)))
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return storable(value) if isinstance(value, str) else ""

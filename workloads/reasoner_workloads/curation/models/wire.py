@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from reasoner_workloads.curation.charset import storable
 from reasoner_workloads.curation.models.segments import Completion
 
 #: Times that a request is tried again after a failure that may pass.
@@ -141,8 +142,7 @@ def _completion(message: dict[str, Any], finish: str, usage: Any) -> Completion:
     content = message.get("content") or ""
     if isinstance(content, list):
         content = "".join(part.get("text") or "" for part in content)
-    if not content.isascii():
-        content = content.encode(errors="replace").decode()  # half a surrogate pair cannot be kept
+    content = storable(content)
     if message.get("refusal"):
         finish = "content_filter"
     # Without the server's count the caller has to guess.
