@@ -31,7 +31,7 @@ async def main() -> None:
     with measured(told.folder / "told.json") as found:
         store = FileStore(told.folder / "store")
         async with Responses(store, "bench") as responses:
-            models = open_models(work, Purse(Ledger(), store), {})
+            models = open_models(work, Purse(Ledger(), store), {}, 1)
             model = models["solver"].at(await responses.open(""))
 
             async def ask() -> int:

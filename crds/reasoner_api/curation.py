@@ -187,7 +187,8 @@ class ModelEndpoint(Model):
 
 
 class Models(Model):
-    """The models of the pipeline's roles."""
+    """The models of the pipeline's roles. Roles that name the same `baseURL`, `model` and key share their rates, of
+    which the lowest holds, and their requests in flight, as many as the one with the most."""
 
     extractor: ModelEndpoint
     """Finds the question and its short verifiable answer on a page (the paper: Gemini-1.5-Pro)."""
@@ -301,7 +302,7 @@ class CurationJobSpec(CurationWork):
     suspend: bool = False
     """Whether the work is paused; mutable."""
     parallelism: Annotated[int, Field(ge=1, le=10000)] | None = None
-    """Pods at one time; all shards at once when absent; mutable."""
+    """Pods at one time, which share the job's rates; all shards at once when absent; mutable, raised with a new Job."""
     budget: Budget = Budget()
     """Limits of money and tokens; mutable."""
     compute: Compute = Compute()

@@ -107,11 +107,18 @@ class CurationTask(TaskBase):
     """What to do."""
     budget: Budget = Budget()
     """What it may cost."""
+    parallelism: Annotated[int, Field(ge=1)] | None = None
+    """Pods at work at a time; as many as shards when absent."""
+
+    @property
+    def pods(self) -> int:
+        """Pods at work at a time, at most: what the job's rates are divided by."""
+        return min(self.work.shards, self.parallelism or self.work.shards)
 
     @property
     def digest(self) -> str:
-        """What the job's work is kept under: with another budget it goes on."""
-        return digest_of(self.model_copy(update={"budget": Budget()}).wire())
+        """What the job's work is kept under: with another budget or more pods it goes on."""
+        return digest_of(self.model_copy(update={"budget": Budget(), "parallelism": None}).wire())
 
 
 class VerifierTask(TaskBase):

@@ -35,6 +35,7 @@ def plan(
     fetched: Annotated[float, typer.Option(min=0, max=1, help="Share of pages with a human answer.")] = 0.6,
     extracted: Annotated[float, typer.Option(min=0, max=1, help="Share of those with a verifiable question.")] = 0.33,
     balanced: Annotated[float, typer.Option(min=0, max=1, help="Share left without easy mathematics.")] = 0.7,
+    hosts: Annotated[int, typer.Option(min=1, help="Sites that the pages are spread over.")] = Assumptions.hosts,
     request_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds of a request.")] = 5.0,
     step_seconds: Annotated[
         float, typer.Option(min=0.001, help="Seconds of a GRPO generation with its steps.")
@@ -46,6 +47,7 @@ def plan(
         fetched=fetched,
         extracted=extracted,
         balanced=balanced,
+        hosts=hosts,
         request_seconds=request_seconds,
     )
     answers = []

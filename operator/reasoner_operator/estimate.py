@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reasoner_api.curation import CurationJobSpec, ModelEndpoint
+from reasoner_api.curation import CurationJobSpec, ModelEndpoint, Models
 from reasoner_api.grpo import GRPORunSpec
 from reasoner_api.verifier import VerifierTrainingSpec
 
@@ -32,6 +34,8 @@ class Assumptions:
     """Prompt tokens of an extraction."""
     solution_tokens: int = 900
     """Completion tokens of a candidate."""
+    hosts: int = 100
+    """Sites that the pages are spread over, evenly."""
     request_seconds: float = 5.0
     """Seconds of a request in flight."""
     batch_seconds: float = 7200.0
@@ -75,18 +79,19 @@ def curation(spec: CurationJobSpec, given: Assumptions) -> Estimate:
         ("sample", models.solver, balanced, balanced * candidates, 200, given.solution_tokens),
         ("filter", models.judge, balanced, int(balanced * candidates * given.unruled), 350, 150),
     )
-    fetching = rows / (spec.recrawl.concurrency * pods) * min(given.request_seconds, spec.recrawl.timeout_seconds)
-    stages = [Stage("recrawl", rows, rows, 0, 0, 0.0, fetching)]
+    stages = [_recrawl(spec, rows, pods, given)]
+    shared = _shared(models)
     for name, model, came, requests, prompt, written in asked:
-        endpoint, written = model or models.extractor, min(written, (model or models.extractor).max_tokens)
+        endpoint = model or models.extractor
+        written = min(written, endpoint.max_tokens)
         tokens = requests * prompt, requests * written
         price = endpoint.price
         cost = (tokens[0] * price.input_per_million + tokens[1] * price.output_per_million) / 1e6
         stages.append(
-            Stage(name, came, requests, *tokens, cost, _seconds(endpoint, requests, sum(tokens), pods, given))
+            Stage(name, came, requests, *tokens, cost, _seconds(shared[name], requests, sum(tokens), pods, given))
         )
     whole = sum(stage.cost_usd for stage in stages), sum(s.prompt_tokens + s.completion_tokens for s in stages)
-    seconds = _together(spec, stages)
+    seconds = _together(shared, stages)
     facts = {"rows": rows, "requests": sum(s.requests for s in stages[1:]), "tokens": whole[1]}
     return Estimate(
         {**facts, "costUSD": round(whole[0], 2), "hours": round(seconds / 3600, 2)},
@@ -106,12 +111,46 @@ def _seconds(endpoint: ModelEndpoint, requests: int, tokens: int, pods: int, giv
     )
 
 
-def _together(spec: CurationJobSpec, stages: list[Stage]) -> float:
-    """Roles without an endpoint of their own share the extractor's limits, one after the other."""
-    roles = {"extract": True, "annotate": spec.models.annotator is None, "sample": spec.models.solver is None}
-    roles["filter"] = spec.models.judge is None
-    shared = sum(stage.seconds for stage in stages if roles.get(stage.name))
-    return max([shared, *(stage.seconds for stage in stages)])
+def _recrawl(spec: CurationJobSpec, rows: int, pods: int, given: Assumptions) -> Stage:
+    """By whichever binds: requests in flight, or requests a second to one host. WARC files bring their pages along."""
+    if spec.source.format == "warc" or ".warc" in spec.source.uri:
+        return Stage("recrawl", rows, 0, 0, 0, 0.0, 0.0)
+    each = min(given.request_seconds, spec.recrawl.timeout_seconds)
+    flying = rows / (spec.recrawl.concurrency * pods) * each
+    polite = rows / (given.hosts * spec.recrawl.requests_per_second_per_host)
+    return Stage("recrawl", rows, rows, 0, 0, 0.0, max(flying, polite))
+
+
+def _shared(models: Models) -> dict[str, ModelEndpoint]:
+    """By stage, its endpoint, with the limits that all of the same URL, model and key share."""
+    roles = {"extract": None, "annotate": models.annotator, "sample": models.solver, "filter": models.judge}
+    own = {name: model or models.extractor for name, model in roles.items()}
+    found = {}
+    for name, model in own.items():
+        alike = [other for other in own.values() if _place(other) == _place(model)]
+        limits = {
+            "concurrency": max(other.concurrency for other in alike),
+            "requests_per_minute": _lowest(other.requests_per_minute for other in alike),
+            "tokens_per_minute": _lowest(other.tokens_per_minute for other in alike),
+        }
+        found[name] = model.model_copy(update=limits)
+    return found
+
+
+def _place(model: ModelEndpoint) -> str:
+    return model.model_dump_json(include={"base_url", "model", "api_key_secret_ref"})
+
+
+def _lowest(limits: Iterable[int | None]) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _together(shared: dict[str, ModelEndpoint], stages: list[Stage]) -> float:
+    """Stages with an endpoint in common take their turns there."""
+    seconds: dict[str, float] = defaultdict(float)
+    for stage in stages:
+        seconds[_place(shared[stage.name]) if stage.name in shared else stage.name] += stage.seconds
+    return max(seconds.values())
 
 
 def _over_budget(spec: CurationJobSpec, cost: float, tokens: int) -> list[str]:

@@ -123,7 +123,7 @@ async def opened(
         kept = store or FileStore(Path(folder))
         async with Responses(kept, "one") as responses:
             cell = await responses.open("")
-            models = open_models(spec, purse or Purse(Ledger(), kept), env or {})
+            models = open_models(spec, purse or Purse(Ledger(), kept), env or {}, spec.shards)
             try:
                 yield {role: model.at(cell) for role, model in models.items()}
             finally:

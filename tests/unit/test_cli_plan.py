@@ -77,6 +77,25 @@ def test_a_rate_limit_gives_the_time(tmp_path: Path) -> None:
     assert found["facts"]["hours"] == 1
 
 
+def test_a_hosts_rate_gives_the_time_of_the_recrawl(tmp_path: Path) -> None:
+    polite = write(tmp_path, recrawl={"requestsPerSecondPerHost": 0.5})
+    (found,) = plan(polite, "--rows", "36000", "--hosts", "10", "--extracted", "0")[1]
+    assert found["stages"][0]["seconds"] == 7200
+    for source in ({"uri": "file:///rows", "format": "warc"}, {"uri": "s3://commoncrawl/a.warc.gz"}):
+        (found,) = plan(write(tmp_path, source=source), "--rows", "36000", "--hosts", "10")[1]
+        assert (found["stages"][0]["requests"], found["stages"][0]["seconds"]) == (0, 0)
+
+
+def test_roles_at_one_endpoint_share_its_rates(tmp_path: Path) -> None:
+    limited = {**MODEL, "requestsPerMinute": 100}
+    shares = ("--rows", "600", "--fetched", "1", "--extracted", "1", "--balanced", "0", "--hosts", "1000")
+    hours = []
+    for other in ({}, {"annotator": {**MODEL, "requestsPerMinute": 10}}, {"annotator": {**MODEL, "model": "other"}}):
+        (found,) = plan(write(tmp_path, models={"extractor": limited, **other}), *shares)[1]
+        hours.append(found["facts"]["hours"])
+    assert hours == [0.2, 2, 0.1]
+
+
 def test_a_budget_that_will_not_do_is_named_and_the_code_says_so(tmp_path: Path) -> None:
     code, (found,) = plan(write(tmp_path, budget={"maxCostUSD": 1, "maxTokens": 10}))
     assert code == 1

@@ -22,10 +22,19 @@ JOB = Target("batch/v1", "Job", "demo-work-12345678")
 PODS = (pod("demo-0", TERMINATED, index=0, phase="Failed"), pod("demo-1", SPENT, index=1, phase="Failed"))
 
 
-def case(cap: float | None, *pods: dict[str, Any], end: str = "Failed", told: float = 5, **more: Any) -> Seen:
+def case(
+    cap: float | None,
+    *pods: dict[str, Any],
+    end: str = "Failed",
+    told: float = 5,
+    at_work: int | None = None,
+    **more: Any,
+) -> Seen:
     """A job that was told a budget of 5 and now has another one in its spec."""
-    made = job(*([end] if end else []))
-    task = {"kind": "CurationJob", "budget": {"maxCostUSD": told}}
+    made = job(*([end] if end else []), spec={"parallelism": at_work or 2})
+    task: dict[str, Any] = {"kind": "CurationJob", "budget": {"maxCostUSD": told}}
+    if at_work is not None:
+        task["parallelism"] = at_work
     config_map = {"metadata": {"name": made["metadata"]["name"], "labels": {}}, "data": {"task.json": json.dumps(task)}}
     budget = {} if cap is None else {"maxCostUSD": cap}
     spec = {"shards": 2, "budget": budget, **more.pop("spec", {})}
@@ -86,6 +95,18 @@ def test_a_raised_budget_makes_the_job_anew(cap: float | None) -> None:
 def test_a_job_that_runs_is_told_of_another_budget_by_another_job() -> None:
     assert made(case(3, pod("demo-0"), end="")).delete == (JOB,)
     assert made(case(5, pod("demo-0"), end="")).delete == ()
+
+
+def test_more_pods_than_the_present_ones_know_of_need_another_job() -> None:
+    """Each has its part of the job's rates, by the number of pods that it was told."""
+    raised = made(case(5, pod("demo-0"), end="", at_work=1))
+    assert (raised.delete, facts(raised.status)[3]) == ((JOB,), "ParallelismRaised")
+    assert made(case(5, end="Complete", at_work=1)).delete == ()
+    fewer = made(case(5, pod("demo-0"), end="", spec={"parallelism": 1}))
+    assert (fewer.delete, [patch.body for patch in fewer.patch]) == ((), [{"spec": {"parallelism": 1}}])
+    fresh = made(seen("CurationJob", {"shards": 4, "parallelism": 3}))
+    (task,) = (item["data"]["task.json"] for item in fresh.apply if item["kind"] == "ConfigMap")
+    assert json.loads(task)["parallelism"] == 3
 
 
 def test_a_run_that_has_ended_in_another_way_does_not_begin_again() -> None:

@@ -23,6 +23,7 @@ from reasoner_workloads.curation.llm import open_models
 from reasoner_workloads.curation.models import endpoint
 from reasoner_workloads.curation.models.purse import Purse
 from reasoner_workloads.curation.records import Dropped
+from support import chaos
 from support.chat_server import ChatServer, Reply, Say, chat_server, opened, work
 
 ANNOTATION = {"answer_type": "integer", "category": "physics", "difficulty": "university"}
@@ -63,7 +64,7 @@ async def test_keys_go_to_their_own_endpoint_and_no_key_is_made_up(server: ChatS
 
 def test_a_key_that_is_promised_must_be_there(server: ChatServer) -> None:
     with pytest.raises(ConfigError, match=r"models\.extractor\.apiKeySecretRef: EXTRACTOR_API_KEY is not set"):
-        open_models(work(server, apiKeySecretRef={"name": "s"}), Purse(Ledger(), FileStore(Path("/nowhere"))), {})
+        open_models(work(server, apiKeySecretRef={"name": "s"}), Purse(Ledger(), FileStore(Path("/nowhere"))), {}, 1)
 
 
 async def test_a_keys_line_break_is_no_part_of_it(server: ChatServer) -> None:
@@ -77,12 +78,12 @@ def test_a_key_of_several_lines_names_its_field(server: ChatServer, key: str) ->
     own = {"judge": {"baseURL": f"{server.url}/v1", "model": "m", "apiKeySecretRef": {"name": "s"}}}
     purse = Purse(Ledger(), FileStore(Path("/nowhere")))
     with pytest.raises(ConfigError, match=r"models\.judge\.apiKeySecretRef: JUDGE_API_KEY holds a control character"):
-        open_models(work(server, models=own), purse, {"JUDGE_API_KEY": key})
+        open_models(work(server, models=own), purse, {"JUDGE_API_KEY": key}, 1)
 
 
 def test_a_port_that_cannot_be_names_its_field(server: ChatServer) -> None:
     with pytest.raises(ConfigError, match=r"models\.extractor\.baseURL: 'http://host:99999/v1' is no URL"):
-        open_models(work(server, baseURL="http://host:99999/v1"), Purse(Ledger(), FileStore(Path("/nowhere"))), {})
+        open_models(work(server, baseURL="http://host:99999/v1"), Purse(Ledger(), FileStore(Path("/nowhere"))), {}, 1)
 
 
 @pytest.mark.parametrize("url", ["http://llm:port/v1", "http://[::1/v1", "http://", "http:///v1", "http://a b/v1"])
@@ -272,6 +273,28 @@ async def test_requests_a_minute(server: ChatServer) -> None:
         # A tenth of a minute's 600 may come at once, the others at 10 a second.
         await asyncio.gather(*(models["solver"].write(prompts.solution("Why?"), seed) for seed in range(62)))
     assert time.monotonic() - began >= 0.1
+
+
+async def test_roles_at_one_endpoint_share_its_limits(server: ChatServer) -> None:
+    at = {"baseURL": f"{server.url}/v1/", "model": "m", "temperature": 0.5}
+    own = {"solver": {**at, "requestsPerMinute": 600, "concurrency": 3}, "judge": {**at, "model": "other"}}
+    server.reply = lambda _: Say(seconds=0.02)
+    async with opened(work(server, models=own, requestsPerMinute=6000, concurrency=2)) as models:
+        traffic = {role: model.endpoint.traffic for role, model in models.items()}
+        assert traffic["solver"] is traffic["extractor"] is traffic["annotator"] is not traffic["judge"]
+        began = time.monotonic()
+        asked = ((role, seed) for role in ("extractor", "solver") for seed in range(31))
+        await asyncio.gather(*(models[role].write(prompts.solution("Why?"), seed) for role, seed in asked))
+    assert time.monotonic() - began >= 0.1
+    assert server.most_flying == 3
+
+
+def test_a_jobs_rates_are_divided_by_the_pods_at_work(tmp_path: Path) -> None:
+    for work_, pods in (({"shards": 8}, 8), ({"shards": 8, "parallelism": 3}, 3), ({"shards": 2, "parallelism": 9}, 2)):
+        parallelism = work_.pop("parallelism", None)
+        task = chaos.make_task("http://pages", "http://model", {"uri": tmp_path.as_uri()}, **work_)
+        told = task.model_copy(update={"parallelism": parallelism})
+        assert (told.pods, told.digest) == (pods, task.digest)
 
 
 async def test_tokens_a_minute(server: ChatServer) -> None:

@@ -238,7 +238,7 @@ async def test_nobody_asks_while_the_server_wants_to_be_left_alone(
     """Not only the request that was refused waits."""
     server.replies(Say(429, {"Retry-After": "0.4"}), *["hello"] * 4)
     async with opened(work(server)) as models:
-        told, told_to_wait = models["solver"].endpoint.rates, asyncio.Event()
+        told, told_to_wait = models["solver"].endpoint.traffic.rates, asyncio.Event()
         close = told.close
         monkeypatch.setattr(told, "close", lambda seconds: (close(seconds), told_to_wait.set()))
         first = asyncio.create_task(models["solver"].write(ASKED, 0))
@@ -427,16 +427,16 @@ async def test_fewer_requests_in_flight_while_the_server_is_asked_too_much(serve
         found = models["solver"].endpoint
         await asyncio.gather(*(models["solver"].write(ASKED, seed) for seed in range(8)))
         # Those that were in flight together count once.
-        assert 4 <= found.gate.limit < 8
+        assert 4 <= found.traffic.gate.limit < 8
         await asyncio.gather(*(models["solver"].write(ASKED, 100 + seed) for seed in range(40)))
-        assert found.gate.limit == 8
+        assert found.traffic.gate.limit == 8
 
 
 async def test_requests_that_take_most_of_their_time_lower_the_number_a_little(server: ChatServer) -> None:
     server.reply = lambda _: Say(seconds=0.6)
     async with opened(work(server, concurrency=8, timeoutSeconds=1)) as models:
         await asyncio.gather(*(models["solver"].write(ASKED, seed) for seed in range(8)))
-        assert models["solver"].endpoint.gate.limit == pytest.approx(8 * gate.SLOW)
+        assert models["solver"].endpoint.traffic.gate.limit == pytest.approx(8 * gate.SLOW)
 
 
 async def test_a_turn_that_nobody_wants_any_more_goes_to_the_next() -> None:

@@ -5,11 +5,9 @@ stop, until somebody raises the budget; the Job is then made again with the new 
 
 from __future__ import annotations
 
-import json
-
 from reasoner_api.curation import Budget
 from reasoner_api.status import Progress, Usage
-from reasoner_api.task import TASK_FILE
+from reasoner_operator.plan import told
 from reasoner_operator.plan.standing import Outcome, condition, is_ended
 from reasoner_operator.seen import Seen
 from reasoner_operator.status import State, reports
@@ -25,10 +23,10 @@ def observed(seen: Seen, found: Outcome) -> Outcome:
     if state is None:
         return found
     # Who finds the budget spent knows what all have spent; the others may be gone without a word.
-    told = [report.usage for report in reports(seen) if report.reason == REASON and report.usage is not None]
+    spent = [report.usage for report in reports(seen) if report.reason == REASON and report.usage is not None]
     report = found.report
-    if report is not None and told:
-        report = report.model_copy(update={"usage": max(told, key=lambda usage: usage.requests)})
+    if report is not None and spent:
+        report = report.model_copy(update={"usage": max(spent, key=lambda usage: usage.requests)})
     return Outcome(State("Suspended", REASON, state.message, stalled=True), report)
 
 
@@ -40,10 +38,7 @@ def is_spent(found: Outcome) -> bool:
 def is_changed(seen: Seen, budget: Budget) -> bool:
     """Whether the pods work by another budget than the spec's. Of a run that has ended in another way it does not
     matter any more."""
-    told = _told(seen)
-    if told is None or told == budget:
-        return False
-    return not is_ended(seen.job) or _noted(seen) is not None
+    return told.is_other_budget(seen, budget) and (not is_ended(seen.job) or _noted(seen) is not None)
 
 
 def projected(usage: Usage, progress: Progress) -> Usage:
@@ -54,15 +49,6 @@ def projected(usage: Usage, progress: Progress) -> Usage:
     worth = usage.cost_usd + (usage.reused.cost_usd if usage.reused is not None else 0.0)
     left = worth * (100 - progress.percent) / progress.percent
     return usage.model_copy(update={"projected_cost_usd": round(usage.cost_usd + left, 4)})
-
-
-def _told(seen: Seen) -> Budget | None:
-    """What the Job's pods were told; None where that cannot be seen."""
-    name = (seen.job or {"metadata": {}})["metadata"].get("name")
-    for item in seen.config_maps:
-        if item["metadata"]["name"] == name:
-            return Budget.model_validate(json.loads(item["data"][TASK_FILE]).get("budget", {}))
-    return None
 
 
 def _noted(seen: Seen) -> State | None:

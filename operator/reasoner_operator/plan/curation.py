@@ -7,7 +7,7 @@ from typing import Any
 
 from reasoner_api.curation import CurationJobSpec, CurationWork
 from reasoner_api.task import TASK_DIR, TASK_FILE, CurationTask, api_key_variable
-from reasoner_operator.plan import budget, outcome, standing
+from reasoner_operator.plan import budget, outcome, standing, told
 from reasoner_operator.plan.compute import container_resources, resolve
 from reasoner_operator.plan.job import Work
 from reasoner_operator.plan.pod import Container, credentials
@@ -27,6 +27,8 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         return outcome.start(seen, work(seen, spec, settings), now)
     if budget.is_changed(seen, spec.budget):
         return outcome.replaced(seen, "BudgetChanged", "the run goes on with the new budget", now)
+    if not standing.is_ended(seen.job) and told.is_more_pods(seen, spec):
+        return outcome.replaced(seen, "ParallelismRaised", "the run goes on with more pods, that share its rates", now)
     found = budget.observed(seen, standing.observe(seen, spec.shards))
     look_again = outcome.look_again(seen, found, spec.scheduling, settings.progress_seconds)
     return Plan(
@@ -55,6 +57,7 @@ def work(seen: Seen, spec: CurationJobSpec, settings: Settings) -> Work:
             output=f"{spec.storage.uri.rstrip('/')}/{seen.kind.plural}/{seen.namespace}/{seen.name}",
             work=part,
             budget=spec.budget,
+            parallelism=spec.parallelism,
         ),
         container=container,
         compute=compute,

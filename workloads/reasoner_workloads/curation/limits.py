@@ -9,10 +9,10 @@ BURST = 0.1
 
 
 class Limit:
-    """At most `amount` in each `period` seconds over all shards: one shard's even part of that."""
+    """At most `amount` in each `period` seconds over all pods at work: one pod's even part of that."""
 
-    def __init__(self, amount: float, period: float, shards: int) -> None:
-        share = amount / shards
+    def __init__(self, amount: float, period: float, pods: int) -> None:
+        share = amount / pods
         self._capacity = max(1.0, share * BURST)
         self._limiter = AsyncLimiter(self._capacity, period * self._capacity / share)
 

@@ -19,6 +19,7 @@ from reasoner_workloads.curation.models.endpoint import Asked, Endpoint
 from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.responses import Cell
 from reasoner_workloads.curation.models.segments import Completion
+from reasoner_workloads.curation.models.traffic import Traffic
 from reasoner_workloads.curation.prompts import Messages, Reply
 from reasoner_workloads.curation.records import Dropped
 
@@ -97,18 +98,18 @@ class Model:
         return completion
 
 
-def open_models(work: CurationWork, purse: Purse, env: Mapping[str, str]) -> dict[str, Model]:
-    """The model of each role; a role without an endpoint of its own uses the extractor's, key and limits included."""
-    endpoints: dict[str, Endpoint] = {}
-    models: dict[str, Model] = {}
-    for role in ROLES:
-        own: ModelEndpoint | None = getattr(work.models, role)
-        holder = role if own else "extractor"
-        spec = own or work.models.extractor
-        if holder not in endpoints:
-            endpoints[holder] = Endpoint(holder, spec, _key(holder, spec, env), work.shards, purse)
-        models[role] = Model(role, spec, endpoints[holder])
-    return models
+def open_models(work: CurationWork, purse: Purse, env: Mapping[str, str], pods: int) -> dict[str, Model]:
+    """The model of each role; a role without an endpoint of its own uses the extractor's, key and limits included.
+    Those that name the same server, model and key share their limits."""
+    specs: dict[str, ModelEndpoint] = {role: own for role in ROLES if (own := getattr(work.models, role))}
+    keys = {role: _key(role, spec, env) for role, spec in specs.items()}
+    places = {role: (spec.base_url.rstrip("/"), spec.model, keys[role]) for role, spec in specs.items()}
+    traffic = {
+        place: Traffic([specs[role] for role in specs if places[role] == place], pods) for place in places.values()
+    }
+    endpoints = {role: Endpoint(role, spec, keys[role], traffic[places[role]], purse) for role, spec in specs.items()}
+    holders = {role: role if role in specs else "extractor" for role in ROLES}
+    return {role: Model(role, specs[holder], endpoints[holder]) for role, holder in holders.items()}
 
 
 def _key(role: str, spec: ModelEndpoint, env: Mapping[str, str]) -> str | None:

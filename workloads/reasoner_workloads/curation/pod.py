@@ -62,6 +62,7 @@ class Pod:
 
     def __init__(self, task: CurationTask, store: Store, claims: Claims, reporter: Reporter) -> None:
         self.work = task.work
+        self.pods = task.pods
         self.store = store
         self.claims = claims
         self.reporter = reporter
@@ -100,9 +101,9 @@ class Pod:
         async with Responses(shared, f"{own.pod:05d}-{own.life}", self.before_commit) as responses:
             self.feed = Feed(Desk(self.store, self.claims, responses, self.ledger), parts, self.work.shards)
             self._recall()
-            models = open_models(self.work, self.purse, os.environ)
+            models = open_models(self.work, self.purse, os.environ, self.pods)
             busy = self.work.recrawl.concurrency + sum(model.endpoint.in_flight for model in models.values())
-            busy = max(1, min(busy, -(-self.feed.rows // self.work.shards)))
+            busy = max(1, min(busy, -(-self.feed.rows // self.pods)))
             try:
                 await self._curate(models, shared, busy)
             finally:
@@ -116,7 +117,7 @@ class Pod:
             self._save_at = time.monotonic() + SAVE_SECONDS
 
     async def _curate(self, models: dict[str, Model], shared: Store, busy: int) -> None:
-        async with Fetcher(self.work.recrawl, self.work.shards, shared) as fetcher, Judge() as judge:
+        async with Fetcher(self.work.recrawl, self.pods, shared) as fetcher, Judge() as judge:
             screens = Screens(self.work.filters, self.work.storage)
             crew = Crew(fetcher, models, judge, screens, self.work.filters, self.feed.funnel)
             telling = asyncio.create_task(self._tell())

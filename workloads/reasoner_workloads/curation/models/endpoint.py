@@ -24,7 +24,6 @@ from yarl import URL
 
 from reasoner_api.curation import ModelEndpoint
 from reasoner_workloads.common.run import ConfigError, WorkloadError
-from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.models import gate, rates, wire
 from reasoner_workloads.curation.models.batch_api import BatchAPI, Told
 from reasoner_workloads.curation.models.batches import Batches
@@ -33,6 +32,7 @@ from reasoner_workloads.curation.models.flights import Flights
 from reasoner_workloads.curation.models.hedge import hedged
 from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.segments import Completion
+from reasoner_workloads.curation.models.traffic import Traffic
 from reasoner_workloads.curation.models.wire import Denied, Empty, Lost, Misconfigured, Passing, Refused
 
 log = logging.getLogger(__name__)
@@ -69,18 +69,15 @@ class TimedOut(Lost):
 class Endpoint:
     """One endpoint. Close it."""
 
-    def __init__(self, role: str, spec: ModelEndpoint, key: str | None, shards: int, purse: Purse) -> None:
+    def __init__(self, role: str, spec: ModelEndpoint, key: str | None, traffic: Traffic, purse: Purse) -> None:
         """`role` is the one whose spec it is; `purse` pays for its requests, and its store knows of batches."""
         self.role = role
         self.purse = purse
         self.spec = spec
         self.flights = Flights()
-        self.gate = gate.Gate(spec.concurrency)
-        self.rates = rates.Rates()
-        self._requests = _limit(spec.requests_per_minute, shards)
-        self._tokens = _limit(spec.tokens_per_minute, shards)
+        self.traffic = traffic
         self._dialect = Dialect()
-        self._granted = self._refused = self._owed = 0
+        self._granted = self._refused = 0
         self._base = spec.base_url.rstrip("/")
         try:
             # Parsed once, as it is asked for again and again.
@@ -201,35 +198,31 @@ class Endpoint:
             bill, batches = replace(asked.bill, completion_tokens=self.spec.max_tokens), self._batches
             with self.purse.losses(bill):
                 return await self.purse.pay(bill, lambda: batches.ask(asked.key, spoken))
-        if self._requests is not None:
-            await self._requests.acquire()
-        if self._tokens is not None:
-            # What answers have taken beyond their prompts is paid by the next request: none of them waits for it.
-            owed, self._owed = self._owed, 0
-            await self._tokens.acquire(asked.bill.prompt_tokens + owed)
-        async with self.gate:
-            await self.rates.acquire(asked.bill.prompt_tokens + self.spec.max_tokens)
+        traffic = self.traffic
+        await traffic.acquire(asked.bill.prompt_tokens)
+        async with traffic.gate:
+            await traffic.rates.acquire(asked.bill.prompt_tokens + self.spec.max_tokens)
             began = time.monotonic()
             try:
                 completion = await self.purse.pay(asked.bill, lambda: self._send(asked, spoken))
             except Passing as failure:
                 if failure.pressed or isinstance(failure, TimedOut):
-                    self.gate.lower(gate.PRESSED, began)
+                    traffic.gate.lower(gate.PRESSED, began)
                 if failure.pressed and failure.after is not None:
-                    self.rates.close(failure.after)
+                    traffic.rates.close(failure.after)
                 raise
         if time.monotonic() - began > SLOW_SHARE * self.spec.timeout_seconds:
-            self.gate.lower(gate.SLOW, began)
+            traffic.gate.lower(gate.SLOW, began)
         else:
-            self.gate.eased()
-        self._owed += max(0, completion.prompt_tokens + completion.completion_tokens - asked.bill.prompt_tokens)
+            traffic.gate.eased()
+        traffic.owe(completion.prompt_tokens + completion.completion_tokens - asked.bill.prompt_tokens)
         return completion
 
     async def _send(self, asked: Asked, spoken: dict[str, Any]) -> Completion:
         async def once() -> Completion:
             with self.purse.losses(asked.bill):
                 told = await self._fetch("POST", "chat/completions", spoken, {"Idempotency-Key": asked.key})
-                self.rates.note(told.headers)
+                self.traffic.rates.note(told.headers)
                 return wire.read(*told)
 
         with self.flights.sent():
@@ -308,10 +301,6 @@ def _proxy_of(url: URL) -> str | None:
     if proxy_bypass(url.host or ""):
         return None
     return getproxies().get(url.scheme)
-
-
-def _limit(a_minute: int | None, shards: int) -> Limit | None:
-    return Limit(a_minute, 60.0, shards) if a_minute is not None else None
 
 
 def _failure(state: RetryCallState) -> Passing:
