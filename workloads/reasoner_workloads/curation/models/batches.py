@@ -163,8 +163,11 @@ class Batches:
 
     async def _lose(self, key: str, failure: Exception) -> None:
         """A request that no batch will bring an answer to; asked again, it goes into another."""
-        self._fail(key, failure)
-        await self._settle(self._coming, key)
+        try:
+            await self._settle(self._coming, key)
+        finally:
+            # Only now, as a failure may end the pod.
+            self._fail(key, failure)
 
     def _fail(self, key: str, failure: Exception) -> None:
         self._new.pop(key, None)
