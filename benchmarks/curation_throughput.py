@@ -2,7 +2,7 @@
 
 The model is one that answers after 100 ms whatever it is asked, in a process of its own whose CPU is not counted
 (`throughput/server.py`). First the rate: with 25 to 256 requests in flight at least 0.9 of what that allows must be
-reached, up to 1,000 a second on two cores, over ten seconds of it: the first and the last answers of a run have less
+reached, up to 1,000 a second on two cores, over twenty seconds of it: the first and the last answers of a run have less
 company. Then side by side: curation's models, bespokelabs-curator and datatrove's inference runner, each from PyPI in
 an environment of its own, each with 256 requests in flight and keeping every answer so that it is not asked again. Ours
 must ask more a second and take less CPU.
@@ -166,7 +166,7 @@ def compare(requests: int, rounds: int, envs: Path) -> int:
 def main() -> int:
     """Measure and print."""
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--seconds", type=float, default=10.0, help="of a run at the ideal rate")
+    top.add_argument("--seconds", type=float, default=20.0, help="of a run at the ideal rate")
     top.add_argument("--requests", type=int, default=3000, help="requests of each client side by side")
     top.add_argument("--rounds", type=int, default=3, help="times that each is measured")
     top.add_argument("--envs", type=Path, help="folder that keeps the peers' environments")

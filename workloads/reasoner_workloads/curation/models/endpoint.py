@@ -6,7 +6,6 @@ and knows neither the server's rates nor how to use fewer requests in flight."""
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import secrets
@@ -19,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE
 from multidict import CIMultiDict
+from pydantic_core import to_json
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 from yarl import URL
 
@@ -258,7 +258,7 @@ class Endpoint:
             sent.update(headers)
         if content is not None and not isinstance(content, aiohttp.FormData):
             sent[CONTENT_TYPE] = "application/json"
-            data = json.dumps(content, ensure_ascii=False).encode()
+            data = to_json(content)
         url = self._urls.get(path) or URL(f"{self._base}/{path}")
         try:
             async with self._opened().request(method, url, data=data, headers=sent, allow_redirects=False) as response:

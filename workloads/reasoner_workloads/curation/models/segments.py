@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+from pydantic_core import to_json
 
 _LEVEL = 3
 
@@ -28,7 +29,7 @@ class Completion(NamedTuple):
 
 def line(key: str, completion: Completion) -> bytes:
     """An answer as a line."""
-    return json.dumps({"key": key, **completion._asdict()}, ensure_ascii=False).encode() + b"\n"
+    return to_json({"key": key, **completion._asdict()}) + b"\n"
 
 
 def pack(lines: Iterable[bytes]) -> bytes:
