@@ -267,6 +267,12 @@ async def test_an_answer_whose_choice_cannot_be_read_drops_the_row_if_it_stays_s
     assert (end.value.reason, len(server.asked)) == ("refused", 1 + wire.EMPTY_RETRIES)
 
 
+@pytest.mark.parametrize("usage", ["null", "7", '{"prompt_tokens": NaN}', '{"completion_tokens": 1e999}'])
+async def test_usage_that_is_no_count_is_no_failure(server: ChatServer, usage: str) -> None:
+    server.reply = lambda _: Say(body=b'{"choices": [{"message": {"content": "yes"}}], "usage": %s}' % usage.encode())
+    assert await write(server) == "yes"
+
+
 async def test_half_a_surrogate_pair_in_an_answer_is_no_failure(server: ChatServer) -> None:
     server.reply = lambda _: Say(body=rb'{"choices": [{"message": {"content": "\ud800 is a \u00e9"}}]}')
     assert await write(server) == "\N{REPLACEMENT CHARACTER} is a é"

@@ -113,12 +113,12 @@ def test_one_that_stays_away_is_worth_another_pod(served: Hub, tmp_path: Path, m
     assert (caught.value.reason, caught.value.exit_code) == ("InputUnavailable", 1)
 
 
-@pytest.mark.parametrize("status", [404, 403])
+@pytest.mark.parametrize(("status", "hint"), [(404, ""), (403, "HF_TOKEN"), (401, "HF_TOKEN")])
 def test_a_model_that_is_not_there_or_not_for_this_run_is_the_users_fault(
-    status: int, served: Hub, tmp_path: Path
+    status: int, hint: str, served: Hub, tmp_path: Path
 ) -> None:
     served.refusals, served.status = 1000, status
-    with pytest.raises(ConfigError, match=r"^baseModel: cannot fetch house/base"):
+    with pytest.raises(ConfigError, match=rf"^baseModel: cannot fetch house/base.*{hint}"):
         hub.pinned(Fetched(NAME, NAME), open_store(tmp_path.as_uri()))
     assert served.refusals > 990
 

@@ -78,7 +78,10 @@ def _patiently(name: str, ask: Callable[[], str]) -> str:
         why = f"cannot fetch {name} from the Hugging Face Hub: {str(error).partition(os.linesep)[0]}"
         if _may_pass(error):
             raise WorkloadError(f"baseModel: {why}", reason="InputUnavailable") from error
-        raise ConfigError(f"baseModel: {why}") from error
+        hint = (
+            " (is HF_TOKEN right, in compute.env, and may it read this model?)" if _status(error) in (401, 403) else ""
+        )
+        raise ConfigError(f"baseModel: {why}{hint}") from error
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -97,7 +100,16 @@ def _may_pass(error: BaseException) -> bool:
         errors.RepositoryNotFoundError, errors.DisabledRepoError, errors.RevisionNotFoundError,
         errors.RemoteEntryNotFoundError, ValueError,
     )  # fmt: skip
-    return isinstance(error, _failures()) and not isinstance(error, final) and not constants.HF_HUB_OFFLINE
+    if not isinstance(error, _failures()) or isinstance(error, final) or constants.HF_HUB_OFFLINE:
+        return False
+    status = _status(error)
+    return status is None or status >= 500 or status in (408, 425, 429)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status by which the Hub has answered, if it has."""
+    response = getattr(error, "response", None)
+    return None if response is None else int(response.status_code)
 
 
 def _say(state: RetryCallState) -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import inf
 from typing import Any
 
 from pydantic_core import from_json
@@ -154,8 +155,14 @@ def _counts(usage: dict[str, Any]) -> tuple[int, int]:
     """Tokens of the prompt, and those written: some servers (Gemini's) leave what was thought out of these, and have it
     in the sum alone."""
     counts = (usage.get(f"{name}_tokens") for name in ("prompt", "completion", "total"))
-    prompt, written, total = (int(count) if isinstance(count, int | float) else 0 for count in counts)
+    prompt, written, total = (
+        int(count) if isinstance(count, int | float) and 0 < count < inf else 0 for count in counts
+    )
     return prompt, max(written, total - prompt) if prompt else written
+
+
+def _count(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) and 0 < value < inf else 0
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> Passing | Refused | Misconfigured:

@@ -14,15 +14,25 @@ from reasoner_workloads.curation.source.columns import Malformed
 
 #: Whole fields, each with the comma behind it; a quoted one whose end is not there.
 _FIELDS = re.compile(rb'(?:"(?:[^"]++|"")*+"[^,]*+,|[^",][^,]*+,|,)*+')
+#: Bytes of a row that are shown.
+_SHOWN = 60
 _QUOTED = re.compile(rb'"(?:[^"]++|"")*+')
 
 
+class Unclosed(ValueError):
+    """A quote that the file never closes, so that all rows behind it are in the field that it opens."""
+
+    def __init__(self, start: bytes) -> None:
+        super().__init__(f"a quote is never closed, in the row that begins with {start.decode('utf-8', 'replace')!r}")
+
+
 def records_of(file: io.BufferedReader, longest: int) -> Iterator[list[str] | Malformed]:
-    """The fields of each record; in place of one of more than `longest` bytes, and of one that is no CSV, its fault."""
+    """The fields of each record; in place of one of more than `longest` bytes, and of one that is no CSV, its fault.
+    Raises Unclosed."""
     csv.field_size_limit(longest)
     for record in _records(file, longest):
         if record is None:
-            yield Malformed(f"is longer than {longest} bytes, or has a quote that is never closed")
+            yield Malformed(f"is longer than {longest} bytes")
             continue
         try:
             yield next(csv.reader([record.decode("utf-8", "replace")]), [])
@@ -32,8 +42,10 @@ def records_of(file: io.BufferedReader, longest: int) -> Iterator[list[str] | Ma
 
 def _records(file: io.BufferedReader, longest: int) -> Iterator[bytes | None]:
     parts: list[bytes] = []
-    size, left = 0, b""
+    size, left, start, several = 0, b"", b"", False
     while piece := file.readline(longest):
+        several = size > 0
+        start = start if several else piece[:_SHOWN]
         size += len(piece)
         if size > longest:
             parts.clear()
@@ -45,6 +57,8 @@ def _records(file: io.BufferedReader, longest: int) -> Iterator[bytes | None]:
             yield b"".join(parts) if size <= longest else None
             parts.clear()
             size, left = 0, b""
+    if several and left == b'"':
+        raise Unclosed(start)
     if size:
         yield b"".join(parts) if size <= longest else None
 

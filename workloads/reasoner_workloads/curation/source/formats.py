@@ -21,7 +21,7 @@ from warcio.exceptions import ArchiveLoadFailed
 from reasoner_api.curation import SourceFormat
 from reasoner_workloads.curation.source import warc
 from reasoner_workloads.curation.source.columns import Malformed
-from reasoner_workloads.curation.source.csv_records import records_of
+from reasoner_workloads.curation.source.csv_records import Unclosed, records_of
 from reasoner_workloads.curation.source.files import PACKED, File, Place
 
 #: Bytes of a line, or of a record of CSV; a longer one is no question.
@@ -137,7 +137,13 @@ def _object(line: bytes) -> dict[str, Any] | Malformed:
 
 
 def _csv(file: io.BufferedReader, where: File, place: Place) -> Values:
-    records = records_of(file, LONGEST_LINE)
+    try:
+        yield from _rows(records_of(file, LONGEST_LINE), where, place)
+    except Unclosed as error:
+        raise place.fault(f"{where.name}: {error}: close it, or write it twice if the text is to hold it") from error
+
+
+def _rows(records: Iterator[list[str] | Malformed], where: File, place: Place) -> Values:
     header = next(records, [])
     if isinstance(header, Malformed):
         raise place.fault(f"{where.name} has no header that can be read: it {header}", "format")
