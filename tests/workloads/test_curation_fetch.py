@@ -274,7 +274,7 @@ async def test_a_host_is_asked_for_no_more_at_a_time_than_allowed(site: str) -> 
 
 
 async def test_a_rate_is_kept_over_the_shards() -> None:
-    limit = Limit(100, 1.0, shards=4)
+    limit = Limit(100, 1.0, pods=4)
     began = time.monotonic()
     for _ in range(13):
         await limit.acquire()
@@ -283,7 +283,7 @@ async def test_a_rate_is_kept_over_the_shards() -> None:
 
 
 async def test_more_than_a_burst_is_taken_in_pieces() -> None:
-    limit = Limit(6000, 60.0, shards=1)
+    limit = Limit(6000, 60.0, pods=1)
     began = time.monotonic()
     await limit.acquire(620)
     assert 0.1 <= time.monotonic() - began < 5
