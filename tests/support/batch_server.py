@@ -24,6 +24,8 @@ class BatchServer:
         self.url = ""
         self.answer: Callable[[dict[str, Any]], Answer | None] = lambda _: (200, "hello")
         """None: the batch ends without coming to it."""
+        self.line: Callable[[dict[str, Any]], str] = json.dumps
+        """How an answer is written."""
         self.looks = 1
         """Looks at a batch until it is over."""
         self.end = "completed"
@@ -90,7 +92,7 @@ class BatchServer:
                 (good if status == 200 else bad).append(told)
         for name, lines in (("output_file_id", good), ("error_file_id", bad)):
             if lines:
-                batch[name] = self._file("\n".join(map(json.dumps, lines)).encode())
+                batch[name] = self._file("\n".join(map(self.line, lines)).encode())
         return batch
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import FileStore
 from reasoner_workloads.curation import prompts
+from reasoner_workloads.curation.charset import storable
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import Model
 from reasoner_workloads.curation.models import endpoint, wire
@@ -118,6 +121,34 @@ async def test_what_failed_or_was_not_come_to_is_asked_again(server: BatchServer
     async with solver(server, FileStore(tmp_path)) as model:
         assert await asyncio.gather(*(model.write(ASKED, seed) for seed in range(6))) == ["at last"] * 6
     assert sorted(server.asked.values()) == [1, 1, 2, 2, 2, 2]
+
+
+async def test_a_line_that_cannot_be_read_costs_itself_alone(server: BatchServer, tmp_path: Path) -> None:
+    texts = ["zero", "half a pair \ud83d", "two", "three", "four", "five", "six"]
+    odd = {
+        "three": "[" * 100_000,
+        "four": '{"response": {"status_code": 200, "body": {}}}',
+        "five": '{"custom_id": "five", "response": {"status_code": "fine"}}',
+    }
+
+    def line(told: dict[str, Any]) -> str:
+        return odd.pop(told["response"]["body"]["choices"][0]["message"]["content"], None) or json.dumps(told)
+
+    server.answer, server.line = lambda body: (200, texts[body["seed"]]), line
+    store = FileStore(tmp_path)
+    async with solver(server, store) as model:
+        found = await asyncio.gather(*(model.write(ASKED, seed) for seed in range(7)))
+    assert found == [storable(text) for text in texts]
+    assert sorted(server.asked.values()) == [1, 1, 1, 1, 2, 2, 2]
+    assert store.list(ROOT) == []
+
+
+async def test_what_nobody_foresaw_is_an_error_and_no_hang(server: BatchServer, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.put(f"{ROOT}extractor/damaged", b"no note")
+    async with asyncio.timeout(30), solver(server, store) as model:
+        with pytest.raises(ValidationError):
+            await model.write(ASKED)
 
 
 async def test_a_batch_that_failed_is_left_behind(server: BatchServer, tmp_path: Path) -> None:

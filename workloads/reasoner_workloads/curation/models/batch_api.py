@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
-from pydantic_core import from_json
+from pydantic import BaseModel
 
 from reasoner_workloads.curation.models import wire
 from reasoner_workloads.curation.models.wire import Failure, Misconfigured, Passing, Refused
+
+log = logging.getLogger(__name__)
 
 #: What a batch carries so that it is found again.
 MARK = "reasoner_batch"
@@ -35,6 +38,42 @@ class Told(NamedTuple):
 
 #: Sends a request by method, path below the base URL, and content, or what makes it; tries again what may pass.
 Call = Callable[[str, str, Any], Awaitable[Told]]
+
+
+class _File(BaseModel):
+    id: str
+
+
+class State(BaseModel):
+    """A batch, as the provider tells of it."""
+
+    id: str
+    status: str
+    metadata: dict[str, Any] | None = None
+    errors: dict[str, Any] | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+
+
+class _Page(BaseModel):
+    data: list[State]
+    has_more: bool | None = None
+
+
+class _Response(BaseModel):
+    status_code: int | None = None
+    body: Any = None
+
+
+class _Answered(BaseModel):
+    """A line of a batch's files."""
+
+    custom_id: str
+    response: _Response | None = None
+    error: Any = None
+
+
+_Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 class Line(NamedTuple):
@@ -62,46 +101,47 @@ class BatchAPI:
             made.add_field("file", packed, filename=f"{name}.jsonl", content_type="application/jsonl")
             return made
 
-        file = await self._ask("POST", "files", form)
+        file = await self._ask(_File, "POST", "files", form)
         asked = {
-            "input_file_id": file["id"],
+            "input_file_id": file.id,
             "endpoint": "/v1/chat/completions",
             "completion_window": "24h",
             "metadata": {MARK: name},
         }
-        return str((await self._ask("POST", "batches", asked))["id"])
+        return (await self._ask(State, "POST", "batches", asked)).id
 
     async def find(self, name: str) -> str | None:
         """The id of the batch that was begun under a name, if it was."""
         after = ""
         for _ in range(MOST_LISTED // PAGE):
-            listed = await self._ask("GET", f"batches?limit={PAGE}{after}", None)
-            for one in listed["data"]:
-                if (one.get("metadata") or {}).get(MARK) == name:
-                    return str(one["id"])
-            if not listed.get("has_more") or not listed["data"]:
+            page = await self._ask(_Page, "GET", f"batches?limit={PAGE}{after}", None)
+            for one in page.data:
+                if (one.metadata or {}).get(MARK) == name:
+                    return one.id
+            if not page.has_more or not page.data:
                 break
-            after = f"&after={listed['data'][-1]['id']}"
+            after = f"&after={page.data[-1].id}"
         return None
 
-    async def ended(self, number: str) -> dict[str, Any] | None:
+    async def ended(self, number: str) -> State | None:
         """A batch that is over, or None."""
-        state: dict[str, Any] = await self._ask("GET", f"batches/{number}", None)
-        return state if state["status"] in _ENDED else None
+        state = await self._ask(State, "GET", f"batches/{number}", None)
+        return state if state.status in _ENDED else None
 
-    async def lines(self, state: dict[str, Any]) -> AsyncIterator[Line]:
-        """The answers of a batch that is over, good ones and others; those that it did not come to are missing."""
-        for name in ("output_file_id", "error_file_id"):
-            if state.get(name):
-                for line in _unpacked(await self._get("GET", f"files/{state[name]}/content", None)):
+    async def lines(self, state: State) -> AsyncIterator[Line]:
+        """The answers of a batch that is over, good ones and others; those that it did not come to are missing, as are
+        those that cannot be read."""
+        for name in (state.output_file_id, state.error_file_id):
+            if name:
+                for line in _unpacked(await self._get("GET", f"files/{name}/content", None)):
                     yield line
 
-    async def _ask(self, method: str, path: str, content: Any) -> Any:
+    async def _ask(self, shape: type[_Shape], method: str, path: str, content: Any) -> _Shape:
         body = await self._get(method, path, content)
         try:
-            return from_json(body)
+            return shape.model_validate(wire.parsed(body))
         except ValueError as error:
-            raise Passing(f"{path}: no JSON: {body[:100]!r}") from error
+            raise Passing(f"{path}: the answer cannot be read: {body[:100]!r}: {error}") from error
 
     async def _get(self, method: str, path: str, content: Any) -> bytes:
         told = await self.call(method, path, content)
@@ -113,13 +153,13 @@ class BatchAPI:
         return told.body
 
 
-def fault(state: dict[str, Any]) -> Failure | None:
+def fault(state: State) -> Failure | None:
     """Why the provider would not even begin a batch, if it is so."""
-    if state["status"] != "failed":
+    if state.status != "failed":
         return None
-    faults = (state.get("errors") or {}).get("data") or []
+    faults = (state.errors or {}).get("data") or []
     says = "; ".join(f"{one.get('code') or ''} {one.get('message') or ''}".strip() for one in faults)[:300]
-    text = f"batch {state['id']} failed: {says or 'no reason is given'}"
+    text = f"batch {state.id} failed: {says or 'no reason is given'}"
     return Passing(text, pressed=True) if _QUEUE_FULL.search(says) else Misconfigured("batch", text)
 
 
@@ -134,8 +174,11 @@ def _unpacked(text: bytes) -> Iterator[Line]:
     for one in io.BytesIO(text):
         if not one.strip():
             continue
-        line = from_json(one)
-        response = line.get("response") or {}
-        error = {"error": line.get("error") or {"message": "the batch has no answer to it"}}
-        body = response.get("body") or error
-        yield Line(line["custom_id"], int(response.get("status_code") or 500), json.dumps(body).encode())
+        try:
+            line = _Answered.model_validate(wire.parsed(one))
+        except ValueError as error:
+            log.warning("a line of a batch's answers cannot be read: %r: %s", one[:100], error)
+            continue
+        response = line.response or _Response()
+        body = response.body or {"error": line.error or {"message": "the batch has no answer to it"}}
+        yield Line(line.custom_id, response.status_code or 500, json.dumps(body).encode())

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from reasoner_api.curation import Batch
-from reasoner_workloads.common.store import Missing, Store, StoreError
+from reasoner_workloads.common.store import Missing, Store
 from reasoner_workloads.curation.models import wire
 from reasoner_workloads.curation.models.batch_api import BatchAPI, Line, fault
 from reasoner_workloads.curation.models.segments import Completion
@@ -145,7 +145,7 @@ class Batches:
             missing.discard(line.key)
             await self._bring(line)
         for key in missing:
-            await self._lose(key, failed or Passing(f"batch {note.id} is {state['status']} without an answer to it"))
+            await self._lose(key, failed or Passing(f"batch {note.id} is {state.status} without an answer to it"))
 
     async def _bring(self, line: Line) -> None:
         if not self._waiting.get(line.key):
@@ -169,7 +169,7 @@ class Batches:
             # Only now, as a failure may end the pod.
             self._fail(key, failure)
 
-    def _fail(self, key: str, failure: Exception) -> None:
+    def _fail(self, key: str, failure: BaseException) -> None:
         self._new.pop(key, None)
         for future in self._waiting.pop(key, []):
             if not future.done():
@@ -187,22 +187,26 @@ class Batches:
             await asyncio.to_thread(self._store.delete, self._folder + name)
 
     def _start(self, work: Coroutine[Any, Any, None], keys: Iterable[str]) -> asyncio.Task[None]:
-        """Do it beside; what ends it, ends the waiting for these."""
+        """Do it beside; what ends it, a bug included, ends the waiting for these."""
 
         async def watched() -> None:
             try:
                 await work
-            except (Failure, StoreError) as failure:
+            except Misconfigured as failure:
                 # A batch that the provider will not have is over; any other may go on, and is found again.
-                is_over = isinstance(failure, Misconfigured) and failure.field == "batch"
-                for key in list(keys):
-                    if is_over:
+                if failure.field == "batch":
+                    for key in list(keys):
                         await self._lose(key, failure)
-                    else:
-                        self._coming.pop(key, None)
-                        self._fail(key, failure)
+                raise
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (failure := task.exception()):
+                for key in list(keys):
+                    self._coming.pop(key, None)
+                    self._fail(key, failure)
 
         task = asyncio.create_task(watched())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(end)
         return task

@@ -95,6 +95,18 @@ def tokens_of(text: str) -> int:
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
+def parsed(text: bytes) -> Any:
+    """A JSON text. Raises ValueError."""
+    try:
+        return from_json(text)
+    except ValueError:
+        # Half a surrogate pair, which models write now and then, and which only Python's own parser takes.
+        try:
+            return json.loads(text)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Completion:
     """The completion in an answer. Raises Passing, Refused or Misconfigured."""
     if status != 200:
@@ -127,12 +139,8 @@ def _choice(value: dict[str, Any], headers: Mapping[str, str], body: bytes) -> C
 
 def _value(body: bytes) -> dict[str, Any]:
     try:
-        try:
-            value = from_json(body)
-        except ValueError:
-            # Half a surrogate pair, which models write now and then, and which only Python's own parser takes.
-            value = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        value = parsed(body)
+    except ValueError as error:
         raise Lost(f"the answer is no JSON: {_cut(body)}") from error
     if not isinstance(value, dict):
         raise Passing(f"the answer is no chat completion: {_cut(body)}")
