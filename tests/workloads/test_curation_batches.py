@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from reasoner_workloads.common.run import ConfigError
+from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.common.store import FileStore
 from reasoner_workloads.curation import prompts
 from reasoner_workloads.curation.charset import storable
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import Model
-from reasoner_workloads.curation.models import endpoint, wire
+from reasoner_workloads.curation.models import batch_api, endpoint, wire
 from reasoner_workloads.curation.models.batches import ROOT
 from reasoner_workloads.curation.models.purse import Purse
 from reasoner_workloads.curation.records import Dropped
@@ -164,16 +164,49 @@ async def test_a_batch_that_failed_is_left_behind(server: BatchServer, tmp_path:
         assert await model.write(ASKED) == "hello"
 
 
-async def test_a_queue_that_is_full_is_waited_for(server: BatchServer, tmp_path: Path) -> None:
-    server.end, server.fault = (
-        "failed",
-        {"code": "token_limit_exceeded", "message": "Enqueued token limit reached for m"},
-    )
-    async with solver(server, FileStore(tmp_path)) as model:
+@pytest.fixture
+def full(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> BatchServer:
+    """A provider with a full queue."""
+    monkeypatch.setattr(batch_api, "QUEUE_SECONDS", 0.01)
+    server.end = "failed"
+    server.fault = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached for m"}
+    return server
+
+
+async def test_a_queue_that_is_full_is_waited_for(
+    full: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # For longer than a server that answers at once.
+    monkeypatch.setattr(endpoint, "PATIENCE", 0.0)
+    async with solver(full, FileStore(tmp_path)) as model:
         row = asyncio.create_task(model.write(ASKED))
-        await until(lambda: len(server.batches) >= 2)
-        server.end = "completed"
+        await until(lambda: len(full.batches) >= 3)
+        full.end = "completed"
         assert await row == "hello"
+
+
+async def test_a_queue_that_stays_full_ends_the_pod(
+    full: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "BATCH_PATIENCE", 0.0)
+    store = FileStore(tmp_path)
+    async with solver(full, store) as model:
+        with pytest.raises(WorkloadError, match="Enqueued token limit reached") as end:
+            await model.write(ASKED)
+    assert (end.value.exit_code, store.list(ROOT)) == (1, [])
+
+
+async def test_a_row_that_always_fails_leaves_no_batch_behind(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "RETRIES", 1)
+    server.answer = lambda body: (500, "oops") if "seed" in body and body["messages"] == ASKED else (200, "hello")
+    store = FileStore(tmp_path)
+    async with solver(server, store) as model:
+        assert await model.write(ASKED) == "hello"
+        with pytest.raises(Dropped, match="others are answered"):
+            await model.write(ASKED, 1)
+    assert store.list(ROOT) == []
 
 
 async def test_a_provider_out_of_reach_costs_no_batch_that_goes_on(

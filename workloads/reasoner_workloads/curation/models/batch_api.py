@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 MARK = "reasoner_batch"
 #: Batches looked through for one whose answer got lost, and how many are listed at a time.
 MOST_LISTED, PAGE = 1000, 100
+#: Hours that a provider takes for a batch at most.
+WINDOW_HOURS = 24
+#: Seconds until a batch is offered again to a queue that is full: each time all of it is uploaded.
+QUEUE_SECONDS = 300.0
 #: What a provider says that has enough of one's batches in its queue: it passes as those end.
 _QUEUE_FULL = re.compile(r"token_limit|enqueued|limit reached", re.IGNORECASE)
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -105,7 +109,7 @@ class BatchAPI:
         asked = {
             "input_file_id": file.id,
             "endpoint": "/v1/chat/completions",
-            "completion_window": "24h",
+            "completion_window": f"{WINDOW_HOURS}h",
             "metadata": {MARK: name},
         }
         return (await self._ask(State, "POST", "batches", asked)).id
@@ -160,7 +164,9 @@ def fault(state: State) -> Failure | None:
     faults = (state.errors or {}).get("data") or []
     says = "; ".join(f"{one.get('code') or ''} {one.get('message') or ''}".strip() for one in faults)[:300]
     text = f"batch {state.id} failed: {says or 'no reason is given'}"
-    return Passing(text, pressed=True) if _QUEUE_FULL.search(says) else Misconfigured("batch", text)
+    if _QUEUE_FULL.search(says):
+        return Passing(text, after=QUEUE_SECONDS, pressed=True)
+    return Misconfigured("batch", text)
 
 
 def _packed(requests: Iterable[tuple[str, dict[str, Any]]]) -> bytes:

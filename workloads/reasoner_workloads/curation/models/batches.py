@@ -3,8 +3,9 @@
 Requests wait for each other for a while, then go as one batch. What a batch holds is noted in the job's store before it
 is begun, and its id as soon as there is one: a pod that is killed leaves a batch that its next life, or whoever takes
 over its rows, waits for in its place. A batch whose id got lost is found again at the provider by its name. A note goes
-when all its answers are kept, or will never come. Of others' batches a pod follows those that hold what it wants, and
-of the answers it keeps what its rows wait for: another row, later, has the batch read once more."""
+when one pod has kept all its answers, or they will never come; where several have kept some each, it stays, and is read
+once by each pod that looks for batches. Of others' batches a pod follows those that hold what it wants, and of the
+answers it keeps what its rows wait for: another row, later, has the batch read once more."""
 
 from __future__ import annotations
 

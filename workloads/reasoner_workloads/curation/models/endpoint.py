@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -25,7 +26,7 @@ from yarl import URL
 from reasoner_api.curation import ModelEndpoint
 from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.curation.models import gate, rates, wire
-from reasoner_workloads.curation.models.batch_api import BatchAPI, Told
+from reasoner_workloads.curation.models.batch_api import WINDOW_HOURS, BatchAPI, Told
 from reasoner_workloads.curation.models.batches import Batches
 from reasoner_workloads.curation.models.dialect import Dialect
 from reasoner_workloads.curation.models.flights import Flights
@@ -41,8 +42,10 @@ log = logging.getLogger(__name__)
 PROBE = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "Say yes."}]
 #: Seconds between two tries: by chance up to a bound that doubles, so that those who failed together part.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-#: Seconds for which a server may go on saying that it is asked too much.
+#: Seconds for which a server may go on saying that it is asked too much while it answers nobody.
 PATIENCE = 1800.0
+#: The same for a queue of batches: what fills it may be a batch of this job.
+BATCH_PATIENCE = 3600.0 * WINDOW_HOURS
 #: Seconds until a connection must stand, and the share of a short time-out that it may take.
 CONNECT_SECONDS, CONNECT_SHARE = 30.0, 0.5
 #: Share of its time-out that a request may take before there are too many in flight.
@@ -78,6 +81,7 @@ class Endpoint:
         self.traffic = traffic
         self._dialect = Dialect()
         self._granted = self._refused = 0
+        self._granted_at = 0.0
         self._base = spec.base_url.rstrip("/")
         try:
             # Parsed once, as it is asked for again and again.
@@ -118,6 +122,7 @@ class Endpoint:
                 raise Refused(str(error)) from error
             raise WorkloadError(self._says(error), reason="ModelUnavailable") from error
         self._granted += 1
+        self._granted_at = time.monotonic()
         return completion
 
     async def close(self) -> None:
@@ -154,6 +159,7 @@ class Endpoint:
         except wire.Failure as failure:
             log.warning("%s", self._says(failure))
             return False
+        await self.kept(probe.key)
         return True
 
     async def _try(self, asked: Asked) -> Completion:
@@ -169,18 +175,20 @@ class Endpoint:
             return await self._speak(asked)
 
         # Only now: what tenacity does for each call costs as much as a request.
-        completion: Completion = await self._trying()(again)
+        patience = PATIENCE if self._batches is None else BATCH_PATIENCE
+        completion: Completion = await self._trying(patience)(again)
         return completion
 
-    def _trying(self) -> AsyncRetrying:
-        return AsyncRetrying(retry=retry_if_exception_type(Passing), wait=_pause, stop=self._is_enough, reraise=True)
+    def _trying(self, patience: float) -> AsyncRetrying:
+        stop = partial(self._is_enough, patience)
+        return AsyncRetrying(retry=retry_if_exception_type(Passing), wait=_pause, stop=stop, reraise=True)
 
-    def _is_enough(self, state: RetryCallState) -> bool:
+    def _is_enough(self, patience: float, state: RetryCallState) -> bool:
         failure = _failure(state)
         if self.flights.landing:
             return True
         if failure.pressed:
-            return (state.seconds_since_start or 0.0) > PATIENCE
+            return time.monotonic() - max(state.start_time, self._granted_at) > patience
         return state.attempt_number > failure.retries
 
     async def _speak(self, asked: Asked) -> Completion:
@@ -245,7 +253,7 @@ class Endpoint:
             return told
 
         try:
-            told: Told = await self._trying()(fetch)
+            told: Told = await self._trying(PATIENCE)(fetch)
         except Lost as failure:
             # No model has worked on this.
             raise Passing(str(failure)) from failure
