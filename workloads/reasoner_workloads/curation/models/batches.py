@@ -91,7 +91,7 @@ class Batches:
             self._arrived.clear()
             self._full.clear()
             await self._adopt()
-            wanted = {key: body for key, body in self._new.items() if key not in self._coming}
+            wanted = dict(self._new)
             self._new.clear()
             keys = list(wanted)
             for start in range(0, len(keys), self._spec.max_requests):
@@ -134,6 +134,8 @@ class Batches:
     def _expect(self, name: str, keys: Iterable[str]) -> None:
         self._unkept.setdefault(name, set(keys))
         self._coming |= dict.fromkeys(keys, name)
+        for key in keys:
+            self._new.pop(key, None)
 
     async def _follow(self, note: Note) -> None:
         """Wait for a batch's end and hand out what it brings."""
