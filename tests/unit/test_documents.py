@@ -95,7 +95,7 @@ def test_every_reason_that_the_operator_gives_is_explained(root: Path) -> None:
     for path in (root / "operator" / "reasoner_operator").rglob("*.py"):
         for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
             name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-            if name in ("State", "Waiting", "Broken", "stalled") and len(call.args) > 1:
+            if name in ("State", "Waiting", "Broken", "stalled", "replaced") and len(call.args) > 1:
                 reason = call.args[1]
                 given |= {reason.value} if isinstance(reason, ast.Constant) else set()
     assert len(given) > 15
