@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -184,6 +186,30 @@ class ModelEndpoint(Model):
     """Price of its tokens, for `.status.usage` and the budget."""
     batch: Batch | None = None
     """Whether requests go through the provider's batch API (`{}` is enough); one by one when absent."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What roles ask together that name the same server, model and key."""
+
+    concurrency: int
+    """Requests in flight in one pod: as many as the role with the most may have."""
+    requests_per_minute: int | None
+    """The lowest that a role sets; likewise the next."""
+    tokens_per_minute: int | None
+
+    @classmethod
+    def of(cls, specs: Collection[ModelEndpoint]) -> Limits:
+        """Those of the roles together."""
+        return cls(
+            concurrency=max(spec.concurrency for spec in specs),
+            requests_per_minute=_lowest(spec.requests_per_minute for spec in specs),
+            tokens_per_minute=_lowest(spec.tokens_per_minute for spec in specs),
+        )
+
+
+def _lowest(limits: Iterable[int | None]) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 class Models(Model):

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from reasoner_api.curation import CurationJobSpec, ModelEndpoint, Models
+from reasoner_api.curation import CurationJobSpec, Limits, ModelEndpoint, Models
 from reasoner_api.grpo import GRPORunSpec
 from reasoner_api.verifier import VerifierTrainingSpec
 
@@ -128,21 +127,12 @@ def _shared(models: Models) -> dict[str, ModelEndpoint]:
     found = {}
     for name, model in own.items():
         alike = [other for other in own.values() if _place(other) == _place(model)]
-        limits = {
-            "concurrency": max(other.concurrency for other in alike),
-            "requests_per_minute": _lowest(other.requests_per_minute for other in alike),
-            "tokens_per_minute": _lowest(other.tokens_per_minute for other in alike),
-        }
-        found[name] = model.model_copy(update=limits)
+        found[name] = model.model_copy(update=asdict(Limits.of(alike)))
     return found
 
 
 def _place(model: ModelEndpoint) -> str:
     return model.model_dump_json(include={"base_url", "model", "api_key_secret_ref"})
-
-
-def _lowest(limits: Iterable[int | None]) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _together(shared: dict[str, ModelEndpoint], stages: list[Stage]) -> float:

@@ -154,8 +154,8 @@ def _of_a_group(found: list[RunReport]) -> RunReport:
     """The word of the main process, which may be on any node and is the only one that gets on. Before it does, the
     first pod's, with the reason of the one that took it along where that is known: another node, or the server that
     generates for it."""
-    furthest = max(found, key=lambda report: report.progress.percent if report.state == "Running" else 0)
-    if furthest.state == "Running" and furthest.progress.percent:
+    running = (report for report in found if report.state == "Running" and report.progress.percent)
+    if furthest := max(running, key=lambda report: report.progress.percent, default=None):
         return furthest
     first = found[0]
     if first.state != "Failed" or first.reason not in TAKEN_ALONG:

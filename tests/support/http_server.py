@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
+
+
+@contextmanager
+def answering(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Iterator[str]:
+    """The URL of a server that answers any GET so."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    with serving(app) as url:
+        yield url
 
 
 @contextmanager

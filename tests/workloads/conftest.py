@@ -10,6 +10,7 @@ import pytest
 from reasoner_workloads.common.store import Store, open_store
 from support import house_rewards as house
 from support import stand_ins
+from support.hostile import Listener, listener
 from support.object_store import object_store
 
 
@@ -32,6 +33,14 @@ def endpoint() -> Iterator[str]:
     """An object store."""
     with object_store() as url:
         yield url
+
+
+@pytest.fixture
+def inside() -> Iterator[Listener]:
+    """A port inside, which nobody may have reached at the test's end."""
+    with listener() as found:
+        yield found
+        assert not found.reached
 
 
 @pytest.fixture(params=["a folder", "S3"])

@@ -69,6 +69,16 @@ async def test_requests_share_a_batch(server: BatchServer, tmp_path: Path) -> No
     assert store.list(ROOT) == []
 
 
+async def leave_a_batch(server: BatchServer, store: FileStore, requests: int) -> None:
+    """A pod's life that ends while its batch is under way."""
+    server.looks = 1_000_000
+    async with solver(server, store) as model:
+        rows = [asyncio.create_task(model.write(ASKED, seed)) for seed in range(requests)]
+        await until(lambda: server.batches and server.batches["batch-0"]["looks"])
+        for row in rows:
+            row.cancel()
+
+
 async def test_a_batch_has_so_many_requests_at_most(server: BatchServer, tmp_path: Path) -> None:
     async with solver(server, FileStore(tmp_path), maxRequests=8) as model:
         await asyncio.gather(*(model.write(ASKED, seed) for seed in range(20)))
@@ -78,12 +88,7 @@ async def test_a_batch_has_so_many_requests_at_most(server: BatchServer, tmp_pat
 
 async def test_a_pod_that_takes_over_waits_for_the_batch_that_is_under_way(server: BatchServer, tmp_path: Path) -> None:
     store = FileStore(tmp_path)
-    server.looks = 1_000_000
-    async with solver(server, store) as model:
-        rows = [asyncio.create_task(model.write(ASKED, seed)) for seed in range(10)]
-        await until(lambda: server.batches and server.batches["batch-0"]["looks"])
-        for row in rows:
-            row.cancel()
+    await leave_a_batch(server, store, 10)
     assert len(store.list(ROOT)) == 1
     server.looks = 1
     async with solver(server, store) as model:
@@ -249,12 +254,7 @@ async def test_a_pod_follows_the_batches_that_it_wants_and_no_others(server: Bat
 
 async def test_rows_that_come_later_find_the_batch_of_an_earlier_life(server: BatchServer, tmp_path: Path) -> None:
     store = FileStore(tmp_path)
-    server.looks = 1_000_000
-    async with solver(server, store) as model:
-        rows = [asyncio.create_task(model.write(ASKED, seed)) for seed in range(4)]
-        await until(lambda: server.batches and server.batches["batch-0"]["looks"])
-        for row in rows:
-            row.cancel()
+    await leave_a_batch(server, store, 4)
     server.looks = 1
     async with solver(server, store) as model:
         for seeds in ((0, 1), (2,), (3,)):

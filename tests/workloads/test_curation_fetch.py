@@ -18,7 +18,7 @@ from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.recrawl import host, hosts
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
-from support.http_server import serving
+from support.http_server import answering
 
 ROBOTS = "User-agent: *\nDisallow: /closed/\n\nUser-agent: other\nDisallow: /\n"
 seen: Counter[str] = Counter()
@@ -73,9 +73,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    with serving(app) as url:
+    with answering(answer) as url:
         yield url
 
 
@@ -87,7 +85,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def get(url: str, **settings: Any) -> str:
     defaults = {"requests_per_second_per_host": 1000, "timeout_seconds": 10, "allow_addresses": ["127.0.0.0/8"]}
-    async with Fetcher(Recrawl(**(defaults | settings)), shards=1) as fetcher:
+    async with Fetcher(Recrawl(**(defaults | settings)), pods=1) as fetcher:
         return await fetcher.page(url)
 
 
@@ -160,15 +158,13 @@ class Weather:
 
     def fetcher(self, **settings: Any) -> Fetcher:
         known = {"requests_per_second_per_host": 1000, "allow_addresses": ["127.0.0.0/8"], **settings}
-        return Fetcher(Recrawl(**known), shards=1)
+        return Fetcher(Recrawl(**known), pods=1)
 
 
 @pytest.fixture
 def weather() -> Iterator[Weather]:
     found = Weather()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", found.answer)
-    with serving(app) as found.url:
+    with answering(found.answer) as found.url:
         yield found
 
 
@@ -239,7 +235,7 @@ async def test_a_page_that_several_rows_want_is_fetched_once(weather: Weather) -
 
 async def test_a_fetcher_that_is_left_ends_what_is_under_way(site: str) -> None:
     settings = Recrawl(requests_per_second_per_host=1000, allow_addresses=["127.0.0.0/8"])
-    async with Fetcher(settings, shards=1) as fetcher:
+    async with Fetcher(settings, pods=1) as fetcher:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(fetcher.page(f"{site}/slow"), 0.1)
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -260,7 +256,7 @@ async def test_a_server_that_is_not_there() -> None:
 
 async def test_robots_are_read_once(site: str) -> None:
     settings = Recrawl(requests_per_second_per_host=1000, allow_addresses=["127.0.0.0/8"])
-    async with Fetcher(settings, shards=1) as fetcher:
+    async with Fetcher(settings, pods=1) as fetcher:
         for path in ("/a", "/b", "/c"):
             await fetcher.page(site + path)
     assert seen["/robots.txt"] == 1
@@ -268,7 +264,7 @@ async def test_robots_are_read_once(site: str) -> None:
 
 async def test_a_host_is_asked_for_no_more_at_a_time_than_allowed(site: str) -> None:
     settings = Recrawl(requests_per_second_per_host=1000, allow_addresses=["127.0.0.0/8"], concurrency_per_host=3)
-    async with Fetcher(settings, shards=1) as fetcher:
+    async with Fetcher(settings, pods=1) as fetcher:
         await asyncio.gather(*(fetcher.page(f"{site}/crowd?{number}") for number in range(12)))
     assert max(crowd) == 3
 

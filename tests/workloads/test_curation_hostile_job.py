@@ -17,7 +17,7 @@ from aiohttp import web
 
 from reasoner_api.report import RunReport
 from support import chaos
-from support.hostile import Listener, RawServer, endless, listener, raw_server, response, wire
+from support.hostile import Listener, RawServer, endless, raw_server, response, wire
 from support.http_server import serving
 
 #: The address that stands for the public web.
@@ -117,13 +117,6 @@ def model() -> Iterator[str]:
     app.router.add_post("/v1/chat/completions", Model().complete)
     with serving(app) as url:
         yield url
-
-
-@pytest.fixture
-def inside() -> Iterator[Listener]:
-    with listener() as found:
-        yield found
-        assert not found.reached
 
 
 @pytest.fixture

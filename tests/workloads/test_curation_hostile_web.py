@@ -25,7 +25,7 @@ from reasoner_workloads.curation.recrawl import client, host
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard, Resolver
 from reasoner_workloads.curation.stages import Crew, curate
-from support.hostile import Listener, RawServer, Wire, endless, listener, raw_server, response, wire
+from support.hostile import Listener, RawServer, Wire, endless, raw_server, response, wire
 
 #: The address that stands for the public web here; the rest of loopback stays forbidden.
 PUBLIC = "127.0.0.2"
@@ -41,13 +41,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def site() -> Iterator[RawServer]:
     with raw_server(PUBLIC) as found:
         yield found
-
-
-@pytest.fixture
-def inside() -> Iterator[Listener]:
-    with listener() as found:
-        yield found
-        assert not found.reached
 
 
 async def get(url: str, **settings: Any) -> str:

@@ -15,7 +15,7 @@ from reasoner_api.curation import Recrawl
 from reasoner_workloads.common.store import Store, open_store
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
-from support.http_server import serving
+from support.http_server import answering
 from support.object_store import object_store
 
 
@@ -56,9 +56,7 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[Site]:
     found = Site()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", found.answer)
-    with serving(app) as found.url:
+    with answering(found.answer) as found.url:
         yield found
 
 

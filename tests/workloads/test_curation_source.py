@@ -18,7 +18,7 @@ from reasoner_workloads.common.store import open_store
 from reasoner_workloads.curation import stretch
 from reasoner_workloads.curation.records import Record, Row
 from support.curation import FILE, buckets_of, read_source
-from support.http_server import serving
+from support.http_server import answering
 
 ROWS = [
     {"id": "a", "url": "https://example.org/1", "question": "One?"},
@@ -179,9 +179,7 @@ async def _listing(request: web.Request) -> web.Response:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    app = web.Application()
-    app.router.add_get("/{path:.*}", _listing)
-    with serving(app) as url:
+    with answering(_listing) as url:
         yield url
 
 

@@ -20,7 +20,7 @@ from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import open_store
 from reasoner_workloads.curation.source import listing, read_rows, web
 from support.curation import FILE, buckets_of
-from support.http_server import serving
+from support.http_server import answering, serving
 from support.object_store import object_store
 
 
@@ -188,7 +188,5 @@ def test_a_folder_of_the_web_is_what_its_page_links_to_below_it() -> None:
     async def answer(request: server.Request) -> server.Response:
         return server.Response(body=files[request.path], content_type="text/html")
 
-    app = server.Application()
-    app.router.add_get("/{path:.*}", answer)
-    with serving(app) as url:
+    with answering(answer) as url:
         assert read(f"{url}/data/") == [1, 2]

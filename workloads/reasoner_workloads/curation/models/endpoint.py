@@ -136,18 +136,22 @@ class Endpoint:
     async def _persist(self, asked: Asked) -> Completion:
         """Try until it is answered, or will not be. Where another like it is answered meanwhile, it is this one that
         the endpoint cannot do: one poisoned row must not end the job."""
-        for last in (False, True):
-            try:
-                return await self._try(asked)
-            except (Passing, Denied) as failure:
-                pressed = isinstance(failure, Passing) and failure.pressed
-                if pressed or self.flights.landing or isinstance(failure, Empty):
-                    raise
-                if last:
-                    raise Refused(f"{failure} (and others are answered)") from failure
-                if not await self._answers_another(asked):
-                    raise
-        raise AssertionError("the last try returns or raises")
+        try:
+            return await self._try(asked)
+        except (Passing, Denied) as failure:
+            if not self._may_be_its_own(failure) or not await self._answers_another(asked):
+                raise
+        try:
+            return await self._try(asked)
+        except (Passing, Denied) as failure:
+            if not self._may_be_its_own(failure):
+                raise
+            raise Refused(f"{failure} (and others are answered)") from failure
+
+    def _may_be_its_own(self, failure: Passing | Denied) -> bool:
+        """Whether it may be the request that is at fault, which is not known."""
+        pressed = isinstance(failure, Passing) and failure.pressed
+        return not (pressed or self.flights.landing or isinstance(failure, Empty))
 
     async def _answers_another(self, asked: Asked) -> bool:
         """Whether the endpoint answers a harmless request with the same options."""

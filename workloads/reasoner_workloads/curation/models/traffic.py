@@ -3,9 +3,9 @@ same key. Used by `endpoint`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from reasoner_api.curation import ModelEndpoint
+from reasoner_api.curation import Limits, ModelEndpoint
 from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.models.gate import Gate
 from reasoner_workloads.curation.models.rates import Rates
@@ -16,10 +16,11 @@ class Traffic:
     flight are as many requests as the role with the most may have."""
 
     def __init__(self, specs: Sequence[ModelEndpoint], pods: int) -> None:
-        self.gate = Gate(max(spec.concurrency for spec in specs))
+        limits = Limits.of(specs)
+        self.gate = Gate(limits.concurrency)
         self.rates = Rates()
-        self._requests = _lowest((spec.requests_per_minute for spec in specs), pods)
-        self._tokens = _lowest((spec.tokens_per_minute for spec in specs), pods)
+        self._requests = _a_minute(limits.requests_per_minute, pods)
+        self._tokens = _a_minute(limits.tokens_per_minute, pods)
         self._owed = 0
 
     async def acquire(self, prompt_tokens: int) -> None:
@@ -36,6 +37,5 @@ class Traffic:
         self._owed += max(0, tokens)
 
 
-def _lowest(amounts: Iterable[int | None], pods: int) -> Limit | None:
-    lowest = min((amount for amount in amounts if amount is not None), default=None)
-    return None if lowest is None else Limit(lowest, 60.0, pods)
+def _a_minute(amount: int | None, pods: int) -> Limit | None:
+    return None if amount is None else Limit(amount, 60.0, pods)

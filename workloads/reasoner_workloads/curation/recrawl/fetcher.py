@@ -23,14 +23,14 @@ PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
 class Fetcher:
-    """Fetches pages for one shard of `shards`, those kept in `store` only when they are old. An async context
+    """Fetches pages for one of `pods` at work, those kept in `store` only when they are old. An async context
     manager."""
 
-    def __init__(self, settings: Recrawl, shards: int, store: Store | None = None) -> None:
+    def __init__(self, settings: Recrawl, pods: int, store: Store | None = None) -> None:
         self._settings = settings
         self._guard = Guard(settings)
         self._client = Client(settings, self._guard)
-        self._hosts = Hosts(settings, shards, self._client, self._guard)
+        self._hosts = Hosts(settings, pods, self._client, self._guard)
         self._cache = PageCache(store) if store is not None and settings.cache_pages else None
         self._open = AsyncExitStack()
         self._under_way: dict[str, asyncio.Task[str]] = {}

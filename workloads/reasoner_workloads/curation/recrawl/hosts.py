@@ -29,11 +29,11 @@ MOST_HOSTS = 4096
 
 
 class Hosts:
-    """All hosts of one shard of `shards`."""
+    """All hosts of one of `pods` at work."""
 
-    def __init__(self, settings: Recrawl, shards: int, client: Client, guard: Guard) -> None:
+    def __init__(self, settings: Recrawl, pods: int, client: Client, guard: Guard) -> None:
         self._settings = settings
-        self._shards = shards
+        self._pods = pods
         self._client = client
         self._guard = guard
         self._hosts: OrderedDict[str, Host] = OrderedDict()
@@ -47,7 +47,7 @@ class Hosts:
             rate = self._settings.requests_per_second_per_host
             if self._settings.respect_robots_txt:
                 rate = min(rate, self._permitted(url, await self._rules(host, url.origin())))
-            host.limit = host.limit or Limit(rate, 1.0, self._shards)
+            host.limit = host.limit or Limit(rate, 1.0, self._pods)
             async with host.slots:
                 return await host.ask(partial(self._client.read, url, headers), ATTEMPTS, host.limit)
         finally:
