@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,10 +12,10 @@ import pytest
 from reasoner_workloads.curation import prompts
 from reasoner_workloads.curation.blocks import MOST_BLOCKS, Answer
 from reasoner_workloads.curation.grounding import occurs
-from reasoner_workloads.curation.markup import parse
 from reasoner_workloads.curation.page import Page, read
 from reasoner_workloads.curation.records import Dropped, Record
 from reasoner_workloads.curation.stages import Crew, extract
+from support.calls import counted
 
 LONG = 1_000_000
 
@@ -115,12 +114,6 @@ def test_a_page_built_to_wear_its_reader_out_is_read_or_dropped(text: str, ends:
     assert "root:" not in found
 
 
-def seconds(text: str, hint: str) -> float:
-    began = time.process_time()
-    read(text, hint)
-    return time.process_time() - began
-
-
 @pytest.mark.parametrize(
     ("before", "again"),
     [
@@ -131,18 +124,19 @@ def seconds(text: str, hint: str) -> float:
     ],
     ids=["solutions", "definitions", "exercises", "JSON-LD"],
 )
-def test_a_page_of_many_answers_takes_its_reader_as_long_as_its_parser(before: str, again: str) -> None:
+def test_answers_past_the_most_that_are_looked_at_cost_their_reader_little(before: str, again: str) -> None:
     """All rows of a pod wait for it."""
-    hint = " ".join(f"word{number}" for number in range(2500))
-    few, many = (before + again * times for times in (MOST_BLOCKS, 20_000))
-    parsing = min(timed(many) for _ in range(3))
-    assert seconds(many, hint) < 10 * (parsing + seconds(few, hint))
 
+    def cost(times: int) -> int:
+        with counted() as calls:
+            read(before + again * times, "What is the boiling point of water?")
+        return calls.made
 
-def timed(text: str) -> float:
-    began = time.process_time()
-    parse(text)
-    return time.process_time() - began
+    cost(1)  # what is done once a process
+    one_looked_at = (cost(MOST_BLOCKS) - cost(MOST_BLOCKS // 2)) / (MOST_BLOCKS // 2)
+    past = [(cost(2 * many) - cost(many)) / many for many in (2 * MOST_BLOCKS, 8 * MOST_BLOCKS)]
+    assert past[1] == pytest.approx(past[0], rel=0.01)
+    assert past[1] < one_looked_at / 2
 
 
 #: Text of a page that tries to be more than text.
