@@ -14,11 +14,11 @@ import pytest
 from reasoner_api.report import RunReport
 from reasoner_api.task import Topology
 from reasoner_workloads.common.run import ConfigError, Paused, PeerLost, WorkloadError
-from reasoner_workloads.common.store import StoreError, open_store
+from reasoner_workloads.common.store import FileStore, StoreError, open_store
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
 from reasoner_workloads.grpo.rollout.policy import StalePolicy
 from reasoner_workloads.training import launch
-from reasoner_workloads.training.attempts import PATIENCE, Attempts, now, stuck
+from reasoner_workloads.training.attempts import FOLDER, PATIENCE, Attempts, noted, stuck
 from reasoner_workloads.training.peers import Ending, blamed, verdict
 from support.stand_ins import environment, until
 
@@ -78,13 +78,42 @@ def test_a_run_that_gets_nowhere_is_stuck_and_one_that_moves_is_not(tmp_path: Pa
     store = open_store(tmp_path.as_uri())
     for broken in range(1, PATIENCE + 1):
         # Each second one breaks before anything is trained.
-        since = now()
+        before = noted(store)
         if broken % 2:
             Attempts(store).begin(8)
-        assert stuck(store, since) is (broken == PATIENCE)
+        assert stuck(store, before) is (broken == PATIENCE)
     assert [attempt.step for attempt in Attempts(store).all()] == [8] * PATIENCE
+    before = noted(store)
     Attempts(store).begin(16)
-    assert not stuck(store, "")
+    assert not stuck(store, before)
+
+
+def test_a_clock_that_is_behind_counts_no_attempt_twice(tmp_path: Path) -> None:
+    """The main process may be on another node than the one that counts."""
+    store = open_store(tmp_path.as_uri())
+    before = noted(store)
+    store.put_new(f"{FOLDER}/00001.json", b'{"step": 8, "at": "1999-12-31T23:59:59.000000+00:00"}')
+    assert not stuck(store, before)
+    assert [attempt.step for attempt in Attempts(store).all()] == [8]
+
+
+class Away(FileStore):
+    """Does not answer."""
+
+    def list(self, prefix: str = "") -> list[str]:
+        raise StoreError("cannot connect")
+
+
+def test_a_store_that_is_away_counts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    away, store = Away(tmp_path), open_store(tmp_path.as_uri())
+    before = noted(away)
+    assert not stuck(store, before)
+    assert Attempts(store).all() == []
+    assert not stuck(away, noted(store))
+    assert capsys.readouterr().out.splitlines() == [
+        "how often this run has begun is not known: cannot connect",
+        "whether the run gets anywhere is not known: cannot connect",
+    ]
 
 
 ABORTS = "import os; from reasoner_workloads.training import launch; launch.enter_rank(); os.abort()"

@@ -12,9 +12,10 @@ import pytest
 
 from reasoner_api.report import RunReport
 from reasoner_api.task import Topology
-from reasoner_workloads.common.run import WorkloadError
-from reasoner_workloads.common.store import open_store
+from reasoner_workloads.common.run import PeerLost
+from reasoner_workloads.common.store import Store, open_store
 from reasoner_workloads.training import launch, rendezvous
+from reasoner_workloads.training.attempts import PATIENCE
 from reasoner_workloads.training.rendezvous import Place, master_address
 
 
@@ -65,27 +66,39 @@ def test_the_others_wait_until_the_first_pod_accepts_connections(
     ("host", "why"), [("localhost", "connection refused"), ("nowhere.invalid", "its name is not known")]
 )
 def test_a_first_pod_that_does_not_come_is_named_with_what_is_in_the_way(host: str, why: str) -> None:
-    with pytest.raises(WorkloadError, match=why) as caught:
+    with pytest.raises(PeerLost, match=why) as caught:
         master_address(Place(1, host, free_port()), "", wait=0)
     assert caught.value.reason == "NoRendezvous"
     assert "NetworkPolicy" in str(caught.value)
 
 
-def test_the_pod_says_so_in_its_termination_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def waited_in_vain(node: int, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, RunReport]:
     monkeypatch.setattr(launch, "JOIN_SECONDS", 0)
     for name, value in {
-        "NODE_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()),
-        "TERMINATION_MESSAGE_PATH": str(tmp_path / "word.json"),
+        "NODE_RANK": str(node), "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()),
+        "TERMINATION_MESSAGE_PATH": str(folder / "word.json"),
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    assert launch.torchrun("never_run", [], Topology(nodes=2), open_store(tmp_path.as_uri())) == 1
-    report = RunReport.model_validate_json((tmp_path / "word.json").read_bytes())
-    assert (report.state, report.reason) == ("Failed", "NoRendezvous")
+    code = launch.torchrun("never_run", [], Topology(nodes=3), store)
+    return code, RunReport.model_validate_json((folder / "word.json").read_bytes())
+
+
+def test_a_first_pod_that_stays_away_counts_once_for_the_group_and_not_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"{tmp_path.as_uri()}/run")
+    ends = [[waited_in_vain(node, store, tmp_path, monkeypatch) for node in (1, 2)] for _ in range(PATIENCE)]
+    codes = [[code for code, _ in both] for both in ends]
+    assert codes == [[4, 4]] * (PATIENCE - 1) + [[1, 4]]
+    words = [word for both in ends for _, word in both]
+    assert {word.state for word in words} == {"Failed"}
+    assert [word.reason for word in words] == ["NoRendezvous"] * (2 * PATIENCE - 2) + ["GroupBroken", "NoRendezvous"]
+    assert all("did not answer within 0 s (connection refused)" in word.message for word in words)
 
 
 WAITING = """
 from reasoner_api.task import Topology
-from reasoner_workloads.common.store import open_store
+from reasoner_workloads.common.store import Store, open_store
 from reasoner_workloads.training import launch
 raise SystemExit(launch.torchrun("never_run", [], Topology(nodes=2), open_store("file:///nowhere")))
 """

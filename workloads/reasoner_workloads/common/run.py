@@ -63,8 +63,8 @@ class PeerLost(WorkloadError):
 
     exit_code = EXIT_PEER_LOST
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, reason="PeerLost")
+    def __init__(self, message: str, *, reason: str = "PeerLost") -> None:
+        super().__init__(message, reason=reason)
 
 
 class Terminated(SystemExit):

@@ -35,16 +35,14 @@ class Attempts:
         """All of them."""
         return [Attempt.model_validate_json(self.store.get(key)) for key in self.store.list(f"{FOLDER}/")]
 
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.store.list(f"{FOLDER}/"))
+
     def begin(self, step: int) -> None:
         """Note one more. Called by the main process alone."""
-        attempt = Attempt(step=step, at=now())
-        number = len(self.store.list(f"{FOLDER}/")) + 1
-        self.store.put_new(f"{FOLDER}/{number:05d}.json", attempt.model_dump_json().encode())
-
-
-def now() -> str:
-    """The time, as attempts are noted; texts of it sort by time."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+        attempt = Attempt(step=step, at=datetime.now(UTC).isoformat(timespec="microseconds"))
+        self.store.put_new(f"{FOLDER}/{self.count() + 1:05d}.json", attempt.model_dump_json().encode())
 
 
 def fruitless(store: Store) -> int:
@@ -53,13 +51,23 @@ def fruitless(store: Store) -> int:
     return next((back for back, step in enumerate(reversed(steps)) if step != steps[-1]), len(steps))
 
 
-def stuck(store: Store, since: str) -> bool:
-    """Whether a group that began to form at `since`, and broke, is one too many. One that never came to train is
-    noted as an attempt here. Called by the first node alone."""
+def noted(store: Store) -> int | None:
+    """How many attempts there have been; None where the store does not say."""
+    try:
+        return Attempts(store).count()
+    except StoreError as error:
+        print(f"how often this run has begun is not known: {error}", flush=True)
+        return None
+
+
+def stuck(store: Store, before: int | None) -> bool:
+    """Whether a group that broke is one too many, where `before` attempts were noted when it began to form. One that
+    never came to train is noted here; not where `before` is unknown, as none may count twice. By numbers and not by
+    the time: the main process, which notes the others, may be on any node, and clocks differ. Called by one node."""
     attempts = Attempts(store)
     try:
-        known = attempts.all()
-        if not known or known[-1].at < since:
+        if attempts.count() == before:
+            known = attempts.all()
             attempts.begin(known[-1].step if known else 0)
         return fruitless(store) >= PATIENCE
     except StoreError as error:

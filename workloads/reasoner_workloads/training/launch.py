@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from reasoner_api.report import RunReport
 from reasoner_api.task import EXIT_PEER_LOST, EXIT_TERMINATED, Topology
 from reasoner_workloads.common.progress import Reporter, Word
-from reasoner_workloads.common.run import EXIT_ERROR, WorkloadError
+from reasoner_workloads.common.run import EXIT_ERROR, PeerLost
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.training import attempts, rendezvous
 from reasoner_workloads.training.peers import Ending, verdict
@@ -44,16 +44,18 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology, store: Store)
     """Run this node's ranks to their end and return the pod's exit code: 2 where a rank found the configuration
     bad, 3 where they paused, 4 where another node was lost, 143 for SIGTERM, 1 for all else. Leaves the report of the
     rank that knows why. `store`: the run's own, which says whether it gets anywhere."""
-    word, since = Word.from_env(os.environ), attempts.now()
+    word, node = Word.from_env(os.environ), rendezvous.node_rank(os.environ)
     # Until there are ranks to tell, SIGTERM ends the wait for the first pod: a container's first process is not ended
     # by signals that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    before = attempts.noted(store)
     try:
         command = _command(topology)
-    except WorkloadError as error:
+    except PeerLost as error:
         print(error, file=sys.stderr)
-        _leave(word, RunReport(state="Failed", reason=error.reason, message=str(error)))
-        return error.exit_code
+        told = RunReport(state="Failed", reason=error.reason, message=str(error))
+        # All that wait find the same; the first of them speaks for the node that is not there.
+        return _leave(word, *_counted(error.exit_code, told, node == 1, (store, before)))
     with tempfile.TemporaryDirectory(prefix="reasoner-ranks-") as folder:
         shared = Path(folder)
         environment = {**os.environ, WORKDIR: folder}
@@ -66,12 +68,7 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology, store: Store)
     nodes = topology.nodes + topology.rollout_nodes
     ended = verdict(Ending(code, left, first["code"] if first else None, bool(asked), nodes))
     told = _telling(reports, first)
-    if ended == EXIT_PEER_LOST and rendezvous.node_rank(os.environ) == 0 and attempts.stuck(store, since):
-        # Nobody's failure, again and again: somebody must count it.
-        ended, why = EXIT_ERROR, f"the process group has broken {attempts.PATIENCE} times in a row at the same step"
-        told = RunReport(state="Failed", reason="GroupBroken", message=f"{why}; the last time: {told.message}")
-    _leave(word, told)
-    return ended
+    return _leave(word, *_counted(ended, told, node == 0, (store, before)))
 
 
 def enter_rank() -> None:
@@ -109,10 +106,20 @@ def workdir() -> Path:
     return Path(os.environ[WORKDIR])
 
 
-def _leave(word: Word, report: RunReport) -> None:
-    """Leave the pod's last word, where this is a pod."""
+def _counted(code: int, told: RunReport, counts: bool, begun: tuple[Store, int | None]) -> tuple[int, RunReport]:
+    """Exit code and report as they are, or a failure: what is nobody's, again and again, must be counted by somebody.
+    `counts`: whether by this node; `begun`: the run's store, and how many attempts it held before this one."""
+    if code != EXIT_PEER_LOST or not counts or not attempts.stuck(*begun):
+        return code, told
+    why = f"the process group has broken {attempts.PATIENCE} times in a row at the same step"
+    return EXIT_ERROR, RunReport(state="Failed", reason="GroupBroken", message=f"{why}; the last time: {told.message}")
+
+
+def _leave(word: Word, code: int, report: RunReport) -> int:
+    """Leave the pod's last word, where this is a pod. The exit code once more."""
     if word.termination_log is not None:
         word.termination_log.write_text(report.termination_message(), encoding="utf-8")
+    return code
 
 
 def _command(topology: Topology) -> list[str]:

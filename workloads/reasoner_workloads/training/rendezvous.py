@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reasoner_workloads.common.run import WorkloadError
+from reasoner_workloads.common.run import PeerLost
 
 DEFAULT_PORT = 29500
 _TRY_SECONDS, _PAUSE_SECONDS, _LINE_SECONDS = 5.0, 1.0, 15.0
@@ -42,7 +42,7 @@ def master_address(place: Place, own: str, wait: float) -> str:
     until it accepts connections.
 
     Raises:
-        WorkloadError: it did not within `wait` seconds; another try may find it.
+        PeerLost: it did not within `wait` seconds. No failure of the pod that waits; another try may find it.
     """
     if place.node_rank == 0:
         return _for_url(own or place.host)
@@ -55,7 +55,7 @@ def master_address(place: Place, own: str, wait: float) -> str:
             return _for_url(address)
         now = time.monotonic()
         if now - begun >= wait:
-            raise WorkloadError(_gave_up(place, wait, why), reason="NoRendezvous")
+            raise PeerLost(_gave_up(place, wait, why), reason="NoRendezvous")
         if now - said >= _LINE_SECONDS:
             print(f"waiting for the first pod, {place.host}:{place.port}, since {now - begun:.0f} s: {why}", flush=True)
             said = now
