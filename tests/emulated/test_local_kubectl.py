@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,42 @@ async def test_a_job_is_awaited_read_and_deleted(kubectl: Kubectl) -> None:
     assert "1 Succeeded" in await kubectl("describe", "job", "sum")
     await kubectl("delete", "job", "sum", "--cascade=foreground")
     assert "not found" in await kubectl("get", name, code=1)
+
+
+STAMP = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{9}Z "
+
+
+async def test_lines_of_a_log_have_times(kubectl: Kubectl) -> None:
+    script = "import time; print('one'); print('two', flush=True); time.sleep(2.5); print('three')"
+    await kubectl.local.pod("p", python(script))
+    await kubectl.local.ended("p")
+    stamped = await kubectl("logs", "p", "--timestamps")
+    found = re.fullmatch(f"{STAMP}one\n{STAMP}two\n{STAMP}three\n", stamped)
+    assert found, stamped
+    begun = datetime.fromisoformat(f"{found[1]}Z")
+    assert 2 <= (datetime.fromisoformat(f"{found[3]}Z") - begun).total_seconds() <= 60
+    since = (begun + timedelta(seconds=2)).isoformat()
+    assert await kubectl("logs", "p", f"--since-time={since}") == "three\n"
+    assert await kubectl("logs", "p", f"--since-time={begun.isoformat()}") == "one\ntwo\nthree\n"
+    # Of the last lines those that are new enough, as a kubelet takes it.
+    assert await kubectl("logs", "p", f"--since-time={since}", "--tail=2") == "three\n"
+    assert await kubectl("logs", "p", "--tail=2", "--timestamps") == "".join(stamped.splitlines(keepends=True)[1:])
+    assert await kubectl("logs", "p", "--since=1h", "--limit-bytes=6") == "one\ntw"
+    assert await kubectl("logs", "p", "--timestamps", "--limit-bytes=34") == stamped[:34]
+    assert "must be greater than 0" in await kubectl("logs", "p", "--limit-bytes=-1", code=1)
+
+    async def is_old() -> bool:
+        return await kubectl("logs", "p", "--since=1s") == ""
+
+    await eventually(is_old)
+
+
+async def test_what_is_followed_begins_where_it_is_asked_to(kubectl: Kubectl) -> None:
+    await kubectl.local.pod("p", shell("echo one; echo two; sleep 1; echo three"))
+    await eventually(lambda: has_begun(kubectl, "p"))
+    followed = await kubectl("logs", "-f", "p", "--timestamps", "--since=1h")
+    assert re.fullmatch(f"{STAMP}one\n{STAMP}two\n{STAMP}three\n", followed)
+    assert await kubectl("logs", "-f", "p", "--tail=1") == "three\n"
 
 
 async def test_why_a_pod_waits_or_fails_is_to_be_seen(kubectl: Kubectl) -> None:

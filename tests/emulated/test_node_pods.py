@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reasoner_local.client import CONFIGMAPS, PODS, SECRETS
-from support.local import World, condition, container_state, phase, python, shell, true, world
+from support.local import World, condition, container_state, eventually, phase, python, shell, true, world
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ async def test_restart_on_failure_keeps_a_log_for_each_run(local: World) -> None
     assert status["lastState"]["terminated"]["exitCode"] == 1
     assert await local.log("p") == "run 3\n"
     assert await local.log("p", previous="true") == "run 2\n"
-    names = sorted(file.name.rsplit("_", 1)[1] for file in local.cluster.logs_dir.glob("default_p_*"))
+    names = sorted(file.name.rsplit("_", 1)[1] for file in local.cluster.logs_dir.glob("default_p_*.log"))
     assert names == ["0.log", "1.log", "2.log"]
 
 
@@ -218,6 +218,28 @@ async def test_log_is_followed_to_the_end_and_tailed(local: World) -> None:
     assert await local.log("p", follow="true") == "one\ntwo\nthree\n"
     assert await local.log("p", tailLines="2") == "two\nthree\n"
     assert await local.log("p", limitBytes="6") == "one\ntw"
+
+
+async def test_a_log_shows_whole_lines_until_its_program_ends(local: World, tmp_path: Path) -> None:
+    wait = f"import os, time\nwhile not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.02)"
+    long = "x" * 70_000
+    parts = {"p": ("one\ntw\r", "o\ny"), "long": (long, "z\n")}
+    for name, (first, last) in parts.items():
+        await local.pod(name, python(f"print({first!r}, end='', flush=True)\n{wait}\nprint({last!r}, end='')"))
+    await eventually(lambda: shows(local, "p", "one\n"))
+    # Of a line so long a container runtime keeps no more than a piece back.
+    await eventually(lambda: shows(local, "long", "x" * 65_536))
+    (tmp_path / "go").touch()
+    for name in parts:
+        await local.ended(name)
+    assert await local.log("p") == "one\ntw\ro\ny"
+    assert await local.log("p", tailLines="2") == "tw\ro\ny"
+    stamped = await local.log("long", timestamps="true")
+    assert stamped.count("Z ") == 1 and stamped.endswith(f"Z {long}z\n")
+
+
+async def shows(local: World, pod: str, text: str) -> bool:
+    return await local.log(pod) == text
 
 
 SERVER = """

@@ -81,7 +81,7 @@ async def test_pre_stop_hook_runs_before_sigterm(local: World) -> None:
     pod = await local.until(PODS, "p", lambda pod: phase(pod) == "Running")
     await local.client.delete(PODS, pod)
     await local.gone(PODS, "p")
-    log = next(local.cluster.logs_dir.glob("default_p_*"))
+    log = next(local.cluster.logs_dir.glob("default_p_*.log"))
     assert log.read_text() == "after the hook\n"
 
 

@@ -1,7 +1,9 @@
 """Container logs: what the process node gives the API server, and the `pods/NAME/log` subresource."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from aiohttp import web
@@ -10,11 +12,14 @@ from .errors import ApiError, bad_request
 from .objects import Obj, dig, meta
 from .request import flag
 
+_NANOSECONDS = 1_000_000_000
+
 
 @dataclass(frozen=True)
 class LogQuery:
     """Which log is asked for. `tail` is a number of last lines, None for all; `previous` the run before this one;
-    `limit` a number of bytes, None for all."""
+    `limit` a number of bytes, None for all; `since` the time of the first line, nanoseconds since 1970; `timestamps`
+    whether each line begins with its time."""
 
     namespace: str
     pod: str
@@ -24,6 +29,8 @@ class LogQuery:
     tail: int | None = None
     previous: bool = False
     limit: int | None = None
+    since: int = 0
+    timestamps: bool = False
 
 
 class LogSource(Protocol):
@@ -66,9 +73,31 @@ def _count(request: web.Request, name: str, least: int) -> int | None:
     text = request.query.get(name)
     if text is None:
         return None
-    if not text.isdigit() or int(text) < least:
-        raise ApiError(422, "Invalid", f"{name}: Invalid value: {text}: must be greater than or equal to {least}")
+    if not text.removeprefix("-").isdigit():
+        raise bad_request(f'unable to decode query: {name}: strconv.ParseInt: parsing "{text}": invalid syntax')
+    if int(text) < least:
+        wanted = "greater than 0" if least else "greater than or equal to 0"
+        raise _invalid(f"{name}: Invalid value: {text}: must be {wanted}")
     return int(text)
+
+
+def _since(request: web.Request) -> int:
+    """The time of the first line that is asked for."""
+    seconds, text = _count(request, "sinceSeconds", 1), request.query.get("sinceTime")
+    if seconds is not None and text is not None:
+        raise _invalid("sinceSeconds: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified")
+    if seconds is not None:
+        return time.time_ns() - seconds * _NANOSECONDS
+    if text is None:
+        return 0
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z").timestamp()) * _NANOSECONDS
+    except ValueError as error:
+        raise bad_request(f'unable to decode query: sinceTime: parsing time "{text}" as RFC 3339: {error}') from error
+
+
+def _invalid(why: str) -> ApiError:
+    return ApiError(422, "Invalid", f"PodLogOptions is invalid: {why}")
 
 
 def _query_of(pod: Obj, request: web.Request) -> LogQuery:
@@ -81,6 +110,8 @@ def _query_of(pod: Obj, request: web.Request) -> LogQuery:
         tail=_count(request, "tailLines", 0),
         previous=flag(request, "previous"),
         limit=_count(request, "limitBytes", 1),
+        since=_since(request),
+        timestamps=flag(request, "timestamps"),
     )
 
 

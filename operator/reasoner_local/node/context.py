@@ -15,6 +15,7 @@ from reasoner_local.dns.hosts_file import search
 from reasoner_local.events import Recorder
 from reasoner_local.informer import Hub
 from reasoner_local.network import Subnet
+from reasoner_local.node.log_index import index_of
 from reasoner_local.node.process import MARK, Launch
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -133,7 +134,7 @@ class PodContext:
     def launch(self, argv: list[str], env: dict[str, str], folder: Path, log: Path) -> Launch:
         """A program of one of the pod's containers."""
         hosts = str(self.hosts_file) if self.facts.own_hosts else ""
-        return Launch(argv, env, str(folder), str(log), hosts, self.hostname)
+        return Launch(argv, env, str(folder), str(log), hosts, self.hostname, str(index_of(log)))
 
     def termination_file(self, container: str) -> Path:
         """Real location of a container's termination message."""

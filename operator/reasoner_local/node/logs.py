@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import BinaryIO
 
 from reasoner_local.apiserver.logs import LogQuery
 from reasoner_local.node.agent import Node
+from reasoner_local.node.container import Container
+from reasoner_local.node.log_index import IndexedLog
 
-_CHUNK = 1 << 16
 #: Seconds between looks at a log that is followed.
 _INTERVAL = 0.25
 
@@ -22,7 +22,8 @@ class NodeLogs:
         self._node = node
 
     async def stream(self, query: LogQuery) -> AsyncIterator[bytes]:
-        """The log in pieces. Raises LookupError where there is none."""
+        """The log in pieces, as a kubelet gives it: of the last lines those that are new enough. Raises LookupError
+        where there is none."""
         worker = self._node.worker(query.uid)
         container = worker.container(query.container) if worker else None
         if worker is None or container is None:
@@ -31,27 +32,18 @@ class NodeLogs:
         file = worker.context.log_file(container.name, run)
         if not file.is_file():
             raise LookupError(file.name)
-        with file.open("rb") as log:
-            _seek(log, file, query.tail)
+        with contextlib.closing(IndexedLog(file)) as log:
+            if query.tail is not None:
+                log.skip_to_last(query.tail, over=not self._goes_on(container, run))
             while True:
-                over = not query.follow or container.restarts != run or "running" not in container.state
-                while piece := log.read(_CHUNK):
-                    yield piece
-                if over:
+                over = not self._goes_on(container, run)
+                for lines in log.lines(over):
+                    wanted = (line for line in lines if line.at >= query.since)
+                    if piece := b"".join(line.stamped() if query.timestamps else line.text for line in wanted):
+                        yield piece
+                if over or not query.follow:
                     return
                 await asyncio.sleep(_INTERVAL)
 
-
-def _seek(log: BinaryIO, file: Path, lines: int | None) -> None:
-    """Go to where the last lines begin."""
-    if lines is None:
-        return
-    end = position = file.stat().st_size
-    tail = b""
-    while position > 0 and tail[:-1].count(b"\n") < lines:
-        step = min(_CHUNK, position)
-        position -= step
-        log.seek(position)
-        tail = log.read(step) + tail
-    wanted = tail.splitlines(keepends=True)[-lines:] if lines else []
-    log.seek(end - sum(map(len, wanted)))
+    def _goes_on(self, container: Container, run: int) -> bool:
+        return container.restarts == run and "running" in container.state

@@ -58,7 +58,7 @@ async def _exec(target: Target, words: list[str]) -> None:
     output.unlink(missing_ok=True)
     argv = [paths.rewrite(word) for word in words]
     try:
-        process = await Process.start(replace(target.launch, argv=argv, log=str(output)))
+        process = await Process.start(replace(target.launch, argv=argv, log=str(output), times=""))
     except StartError as error:
         raise Failed(str(error)) from error
     try:

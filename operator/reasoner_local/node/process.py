@@ -30,6 +30,8 @@ class Launch:
     #: File that it sees as /etc/hosts, and its host name; the machine's own where it is empty.
     hosts: str = ""
     hostname: str = ""
+    #: File beside the log that says when what was written; none where it is empty.
+    times: str = ""
 
 
 class StartError(Exception):

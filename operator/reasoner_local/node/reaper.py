@@ -1,10 +1,11 @@
 """Starts one program and sees to it that nothing of it outlives its end or its parent's. Run by `process` as
 `python -I -S reaper.py`; imports the standard library alone, so that it starts in a few milliseconds.
 
-It reads a JSON line from its standard input, `{"argv", "env", "cwd", "log", "hosts", "hostname"}`, answers `{"pid"}`
-or `{"error"}`, and at the end `{"exit"}` (128 + the signal's number, for one that was killed). Further lines are
-orders: `TERM` goes to the program, `KILL` to everything. The end of its standard input means that its parent is gone.
-Where `hosts` names a file, the program sees it as /etc/hosts and has the host name `hostname`.
+It reads a JSON line from its standard input, `{"argv", "env", "cwd", "log", "hosts", "hostname", "times"}`, answers
+`{"pid"}` or `{"error"}`, and at the end `{"exit"}` (128 + the signal's number, for one that was killed). Further lines
+are orders: `TERM` goes to the program, `KILL` to everything. The end of its standard input means that its parent is
+gone. Where `hosts` names a file, the program sees it as /etc/hosts and has the host name `hostname`. Where `times`
+names one, what the program writes goes through here, and that file says when (`log_index` reads it).
 
 As subreaper it becomes the parent of every orphan below it, so whatever the program leaves behind dies with it,
 as in a container."""
@@ -14,6 +15,7 @@ import json
 import os
 import select
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -61,8 +63,49 @@ def _set_apart(hosts: str, hostname: str) -> None:
     _call("sethostname", hostname.encode(), ctypes.c_size_t(len(hostname.encode())))
 
 
-def _become(launch: dict[str, Any]) -> None:
-    """In the child: turn into the program. Returns only by exception."""
+class _Output:
+    """Where a program writes: its log, by way of this process where the times are wanted, too."""
+
+    def __init__(self, launch: dict[str, Any]) -> None:
+        self._log = os.open(launch["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self.source, self.sink = -1, self._log
+        if launch["times"]:
+            self.source, self.sink = os.pipe()
+            os.set_blocking(self.source, False)
+            self._times = os.open(launch["times"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._size = os.fstat(self._log).st_size
+
+    def take(self) -> bool:
+        """Note what has come; whether there may be more at once."""
+        try:
+            data = os.read(self.source, 1 << 16)
+        except BlockingIOError:
+            return False
+        if not data:
+            self.close()
+            return False
+        try:
+            self._size += os.write(self._log, data)
+            # After the log itself, so that a reader finds what the index speaks of.
+            os.write(self._times, struct.pack("<QQ", self._size, time.time_ns()))
+        except OSError:
+            # A full disk: words are lost, and the program goes on.
+            return True
+        return True
+
+    def drain(self) -> None:
+        """Note the last words of what has ended."""
+        while self.source >= 0 and self.take():
+            pass
+
+    def close(self) -> None:
+        """Nobody writes any more."""
+        os.close(self.source)
+        self.source = -1
+
+
+def _become(launch: dict[str, Any], output: int) -> None:
+    """In the child: turn into the program, which writes to that descriptor. Returns only by exception."""
     os.setsid()
     if launch["hosts"]:
         _set_apart(launch["hosts"], launch["hostname"])
@@ -71,27 +114,27 @@ def _become(launch: dict[str, Any]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    log = os.open(launch["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     os.chdir(launch["cwd"])
     os.execvpe(launch["argv"][0], launch["argv"], launch["env"])
 
 
-def _start(launch: dict[str, Any]) -> int:
+def _start(launch: dict[str, Any], output: _Output) -> int:
     """Start the program; raises OSError where it cannot be run."""
     # Descriptors that Python opens close by themselves when the child becomes the program.
     ended, failed = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            _become(launch)
+            _become(launch, output.sink)
         except OSError as error:
             os.write(failed, f"{error.errno} {error.strerror}".encode())
         finally:
             os._exit(127)
     os.close(failed)
+    os.close(output.sink)
     with os.fdopen(ended) as report:
         if text := report.read():
             os.waitpid(pid, 0)
@@ -147,11 +190,13 @@ def _reap(main: int) -> int | None:
             code = 128 - ended if ended < 0 else ended
 
 
-def _attend(main: int, wake: int) -> int | None:
+def _attend(main: int, wake: int, output: _Output) -> int | None:
     """Follow orders until the program has ended; None when everything is to be killed at once."""
     orders = b""
     while True:
-        ready, _, _ = select.select([0, wake], [], [])
+        ready, _, _ = select.select([0, wake, *([output.source] if output.source >= 0 else [])], [], [])
+        if output.source in ready:
+            output.take()
         if wake in ready and signal.SIGTERM in os.read(wake, 512):
             return None
         if (code := _reap(main)) is not None:
@@ -180,13 +225,15 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
-        pid = _start(launch)
+        output = _Output(launch)
+        pid = _start(launch, output)
     except OSError as error:
         _say(error=error.strerror, errno=error.errno)
         return
     _say(pid=pid)
-    code = _attend(pid, wake)
+    code = _attend(pid, wake, output)
     _kill_all()
+    output.drain()
     _say(exit=128 + signal.SIGKILL if code is None else code)
 
 
