@@ -18,7 +18,7 @@ from reasoner_workloads.curation import prompts
 from reasoner_workloads.curation.charset import storable
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import Model
-from reasoner_workloads.curation.models import batch_api, endpoint, wire
+from reasoner_workloads.curation.models import batch_api, endpoint, persistence, wire
 from reasoner_workloads.curation.models.batches import ROOT
 from reasoner_workloads.curation.models.purse import Purse
 from reasoner_workloads.curation.records import Dropped
@@ -30,7 +30,7 @@ ASKED = prompts.solution("Why?")
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchServer]:
-    monkeypatch.setattr(endpoint, "_BACKOFF", lambda _: 0.01)
+    monkeypatch.setattr(persistence, "_backoff", lambda _: 0.01)
     with batch_server() as made:
         yield made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import pytest
 
 from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.curation import prompts
-from reasoner_workloads.curation.models import endpoint, gate, rates, wire
+from reasoner_workloads.curation.models import endpoint, gate, persistence, rates, transport, wire
 from reasoner_workloads.curation.models.gate import Gate
 from reasoner_workloads.curation.models.rates import Allowance
 from reasoner_workloads.curation.records import Dropped
@@ -30,7 +31,7 @@ GEMINI_429 = [{"error": {"code": 429, "message": "slow", "details": [{"retryDela
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
-    monkeypatch.setattr(endpoint, "_BACKOFF", lambda _: 0.01)
+    monkeypatch.setattr(persistence, "_backoff", lambda _: 0.01)
     with chat_server() as made:
         yield made
 
@@ -104,7 +105,7 @@ async def test_what_is_paid_for_is_counted_though_it_brings_nothing(
 
 async def test_a_server_that_nobody_reaches_costs_nothing(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "RETRIES", 1)
-    monkeypatch.setattr(endpoint, "CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
         # A queue of one that nobody takes from: the next connection stays without an answer.
@@ -163,7 +164,7 @@ async def test_a_request_that_never_succeeds_among_others_that_do_drops_its_row_
 ) -> None:
     monkeypatch.setattr(wire, "RETRIES", 2)
     server.reply = lambda body: reply if body.get("seed") == 7 and body["messages"] == ASKED else "hello"
-    async with opened(work(server, timeoutSeconds=0.5)) as models:
+    async with opened(work(server, timeoutSeconds=0.25)) as models:
         for seeds in ((7,), range(7)) if first else (range(7), (7,)):
             for seed in seeds:
                 if seed != 7:
@@ -173,6 +174,25 @@ async def test_a_request_that_never_succeeds_among_others_that_do_drops_its_row_
                     await models["solver"].write(ASKED, seed)
     assert end.value.reason == "refused"
     assert "others are answered" in end.value.evidence
+
+
+async def test_a_server_that_is_ill_for_a_while_costs_no_row(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine of ten requests fail, and no row is taken for the cause; one that is poisoned is found out all the same."""
+    monkeypatch.setattr(wire, "RETRIES", 2)
+    chance = random.Random(0)
+    ill: list[Reply] = [500, Say(502, body=b"<html>Bad gateway</html>"), Say(body=b'{"choices": [{"mess')]
+
+    def reply(body: dict[str, Any]) -> Reply:
+        is_ill = len(server.asked) <= 600 and chance.random() < 0.9
+        return chance.choice(ill) if is_ill else 500 if body.get("seed") == 7 and body["messages"] == ASKED else "hello"
+
+    server.reply = reply
+    async with opened(work(server, concurrency=32)) as models:
+        rows = (models["solver"].write(ASKED, seed) for seed in range(100))
+        found = await asyncio.gather(*rows, return_exceptions=True)
+    assert [(seed, type(one)) for seed, one in enumerate(found) if one != "hello"] == [(7, Dropped)]
 
 
 @pytest.mark.parametrize(("reply", "error"), [(500, WorkloadError), (403, ConfigError), (404, ConfigError)])

@@ -15,7 +15,7 @@ import aiohttp
 from pydantic import BaseModel
 
 from reasoner_workloads.curation.models import wire
-from reasoner_workloads.curation.models.wire import Failure, Misconfigured, Passing, Refused
+from reasoner_workloads.curation.models.wire import Failure, Misconfigured, Passing, Refused, Told
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +30,6 @@ QUEUE_SECONDS = 300.0
 #: What a provider says that has enough of one's batches in its queue: it passes as those end.
 _QUEUE_FULL = re.compile(r"token_limit|enqueued|limit reached", re.IGNORECASE)
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-
-
-class Told(NamedTuple):
-    """An HTTP answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 #: Sends a request by method, path below the base URL, and content, or what makes it; tries again what may pass.

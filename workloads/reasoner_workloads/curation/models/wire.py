@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
@@ -37,6 +37,14 @@ _PASSING = frozenset({408, 409, 425, 429})
 _PRESSED = frozenset({429, 503, 529})
 
 
+class Told(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Failure(Exception):
     """An answer that is no completion."""
 
@@ -59,6 +67,10 @@ class Passing(Failure):
 
 class Lost(Passing):
     """The model may have worked on it, and its answer did not come, or not whole: what it has cost nobody says."""
+
+
+class TimedOut(Lost):
+    """No answer came in time."""
 
 
 class Empty(Passing):
