@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -137,3 +138,24 @@ async def test_in_an_object_store(site: Site) -> None:
         (key,) = bucket.list("cache/pages/")
     assert key.endswith(".gz")
     assert site.asked == [("/page", "")]
+
+
+async def test_while_there_is_no_room_for_pages_none_is_taken_from_web_or_store(site: Site, store: Store) -> None:
+    room, asked = asyncio.Event(), asyncio.Event()
+
+    async def wait_for_room() -> None:
+        asked.set()
+        await room.wait()
+
+    settings = Recrawl(requests_per_second_per_host=1000, allow_addresses=["127.0.0.0/8"])
+    for cached in (None, store):
+        room.clear()
+        asked.clear()
+        site.asked.clear()
+        async with Fetcher(settings, 1, cached, wait_for_room) as fetcher:
+            getting = asyncio.create_task(fetcher.page(f"{site.url}/page"))
+            await asked.wait()
+            assert site.asked == []
+            room.set()
+            assert await getting == "<p>first</p>"
+        assert site.asked == [("/page", "")]

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 
 import trafilatura
+from lxml import etree
 from lxml.html import HtmlElement
 
 from reasoner_workloads.curation import layouts, structured
@@ -21,6 +22,13 @@ MAX_ANSWERS = 5
 MAX_CHARACTERS = 8000
 #: A page without a known layout must hold at least this much text to hold an answer.
 LEAST_TEXT = 200
+#: Elements of such a page: one with more is dropped.
+MOST_ELEMENTS = 50_000
+#: Elements up to which trafilatura compares what it has found with what two other algorithms find: the time of one
+#: grows with the square of the page's paragraphs.
+MOST_COMPARED = 3000
+
+_elements = etree.XPath("count(//*)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ def read(text: str, hint: str) -> Page:
     data = structured.json_ld(root)
     block = _block(root, data, hint)
     if block is None:
-        block = _main_text(text, hint or title)
+        block = _main_text(text, int(_elements(root)), hint or title)
     answers = [answer for answer in block.answers if answer.text and not wall_in(answer.text)]
     human = [answer for answer in answers if not (answer.bot or says_bot(answer.text))]
     if closed_by_markup(data):
@@ -82,9 +90,13 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.casefold()))
 
 
-def _main_text(text: str, question: str) -> Block:
-    """A page of no known layout: its main text, for the extractor to find the answer in."""
-    found = trafilatura.extract(text, include_comments=False, include_tables=True, favor_recall=True) or ""
+def _main_text(text: str, elements: int, question: str) -> Block:
+    """A page of no known layout: its main text, for the extractor to find the answer in. Raises Dropped with
+    `unreadable`."""
+    if elements > MOST_ELEMENTS:
+        raise Dropped("unreadable", f"more than {MOST_ELEMENTS} elements in no known layout")
+    fast = elements > MOST_COMPARED
+    found = trafilatura.extract(text, include_comments=False, include_tables=True, favor_recall=True, fast=fast) or ""
     return Block(question, (Answer(found),) if len(found) >= LEAST_TEXT else ())
 
 

@@ -22,6 +22,7 @@ from reasoner_workloads.curation.ledger import Ledger, usages
 from reasoner_workloads.curation.llm import Model, close_models, open_models
 from reasoner_workloads.curation.models.purse import open_purse
 from reasoner_workloads.curation.models.responses import Responses
+from reasoner_workloads.curation.readers import Readers
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.stages import Crew, curate
 from reasoner_workloads.curation.stretch import Part
@@ -117,9 +118,13 @@ class Pod:
             self._save_at = time.monotonic() + SAVE_SECONDS
 
     async def _curate(self, models: dict[str, Model], shared: Store, busy: int) -> None:
-        async with Fetcher(self.work.recrawl, self.pods, shared) as fetcher, Judge() as judge:
+        async with (
+            Readers() as readers,
+            Fetcher(self.work.recrawl, self.pods, shared, readers.room) as fetcher,
+            Judge() as judge,
+        ):
             screens = Screens(self.work.filters, self.work.storage)
-            crew = Crew(fetcher, models, judge, screens, self.work.filters, self.feed.funnel)
+            crew = Crew(fetcher, readers, models, judge, screens, self.work.filters, self.feed.funnel)
             telling = asyncio.create_task(self._tell())
             try:
                 await together(self._take(crew) for _ in range(busy))

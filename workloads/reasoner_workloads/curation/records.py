@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +23,13 @@ class Row:
     url: str
     hint: str
     """The crawled text: noisy, but it tells which question of a page is meant."""
-    response: bytes | None = None
-    """The page's HTTP response where the source holds it: it is not fetched."""
+    packed: bytes | None = None
+    """The page's HTTP response, by zlib, where the source holds it: it is not fetched."""
+
+    @property
+    def response(self) -> bytes | None:
+        """That response."""
+        return None if self.packed is None else zlib.decompress(self.packed)
 
 
 class Dropped(Exception):

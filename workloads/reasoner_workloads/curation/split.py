@@ -12,7 +12,6 @@ import hashlib
 import heapq
 import json
 import tempfile
-import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,7 +57,7 @@ def _lines(items: Generator[Item, None, int], about: Part) -> Iterator[bytes]:
         about.rows += 1
         value: str | list[str] = item.fault
         if item.row is not None:
-            page = base64.b85encode(zlib.compress(item.row.response, 1)).decode() if item.row.response else ""
+            page = base64.b85encode(item.row.packed).decode() if item.row.packed else ""
             value = [item.row.id, item.row.url, item.row.hint, page]
             about.sound += 1
         elif not about.fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import get_args
 
 from reasoner_api.curation import Difficulty, Filters
@@ -13,6 +14,7 @@ from reasoner_workloads.curation.grounding import occurs
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.llm import Model
 from reasoner_workloads.curation.models.responses import Cell
+from reasoner_workloads.curation.readers import Readers
 from reasoner_workloads.curation.records import Dropped, DroppedAt, Funnel, Record, Row
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.together import together
@@ -27,6 +29,7 @@ class Crew:
     """Who does the work of one shard."""
 
     fetcher: Fetcher
+    readers: Readers
     models: dict[str, Model]
     judge: Judge
     screens: Screens
@@ -46,8 +49,7 @@ async def curate(row: Row, crew: Crew) -> Record:
         with count("source"):
             pass
         with count("recrawl"):
-            text = crew.fetcher.captured(row.response) if row.response else await crew.fetcher.page(row.url)
-            found = page.read(text, row.hint)
+            found = await find(row, crew)
         with count("extract"):
             record = await extract(record, found, row.hint, crew)
             crew.screens.check(record.question, record.answer)
@@ -65,6 +67,19 @@ async def curate(row: Row, crew: Crew) -> Record:
     except DroppedAt as end:
         return record.model_copy(update={"drop": end.drop})
     return record
+
+
+async def find(row: Row, crew: Crew) -> page.Page:
+    """What the row's page says. Its text ends here: a row waits for models much longer than for its page."""
+    if row.packed is not None:
+        return await crew.readers.read(len(row.packed), partial(_read_captured, row, crew.fetcher))
+    text = await crew.fetcher.page(row.url)
+    return await crew.readers.read(len(text), partial(page.read, text, row.hint))
+
+
+def _read_captured(row: Row, fetcher: Fetcher) -> page.Page:
+    assert row.response is not None
+    return page.read(fetcher.captured(row.response), row.hint)
 
 
 async def extract(record: Record, found: page.Page, hint: str, crew: Crew) -> Record:

@@ -10,7 +10,6 @@ import heapq
 import itertools
 import json
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO
@@ -94,7 +93,7 @@ def stretch(store: Store, parts: list[Part], low: int, high: int) -> Iterator[Ro
                 yield _dropped(name, url, "crowded_url", f"more than {MOST_BLOCKS} questions")
             else:
                 asked[question] = name
-                yield Row(name, url, hint, zlib.decompress(base64.b85decode(response)) if response else None)
+                yield Row(name, url, hint, base64.b85decode(response) if response else None)
 
 
 @contextmanager

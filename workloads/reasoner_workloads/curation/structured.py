@@ -17,7 +17,8 @@ from reasoner_workloads.curation.signs import by_bot
 
 #: By libxml2: a walk in Python over all that nested items hold takes seconds.
 _with_property = etree.XPath(
-    "descendant::*[@itemprop][contains(concat(' ', normalize-space(@itemprop), ' '), concat(' ', $name, ' '))]"
+    "(descendant::*[@itemprop][contains(concat(' ', normalize-space(@itemprop), ' '), concat(' ', $name, ' '))])"
+    f"[position() <= {MOST_BLOCKS}]"
 )
 _items = etree.XPath("descendant::*[@itemprop][@itemscope]")
 _ANSWERS = ("acceptedAnswer", "suggestedAnswer")
@@ -136,7 +137,8 @@ def _own_text(node: HtmlElement, name: str) -> str:
 
 
 def _own(scope: HtmlElement, name: str) -> HtmlElement | None:
-    """The first element with the property that belongs to this item and not to one nested in it."""
+    """The first element with the property that belongs to this item and not to one nested in it; of nested ones, so
+    many are passed over."""
     for node in _with_property(scope, name=name):
         owner = next((above for above in node.iterancestors() if above.get("itemscope") is not None), None)
         if owner is scope:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ValidationError
 
 from reasoner_workloads.common.store import Missing, Store
-from reasoner_workloads.curation.recrawl.client import Answer
+from reasoner_workloads.curation.recrawl.client import Answer, Room, at_once
 
 #: What is kept of the headers.
 HEADERS = ("content-type", "etag", "last-modified")
@@ -56,8 +56,10 @@ class Kept:
 class PageCache:
     """The pages below `cache/pages/` of a store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, room: Room = at_once) -> None:
         self._store = store
+        self._room = room
+        self._slots = asyncio.Semaphore(THREADS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page-cache")
 
     def close(self) -> None:
@@ -66,7 +68,9 @@ class PageCache:
 
     async def get(self, url: str) -> Kept | None:
         """What was kept under an address; None also where that is damaged. Raises StoreError."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._get, _key(url))
+        async with self._slots:
+            await self._room()
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._get, _key(url))
 
     async def put(self, url: str, kept: Kept) -> None:
         """Keep an answer, if it is lasting. Raises StoreError."""

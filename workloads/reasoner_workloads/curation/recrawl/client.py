@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -22,6 +22,14 @@ from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard, Resolver
 LONGEST_WAIT = 600.0
 #: Seconds that a name's checked addresses are kept: DNS would else be asked for each connection.
 DNS_SECONDS = 300
+
+#: Returns when there is room for another page: those that were taken and not yet read use memory.
+Room = Callable[[], Awaitable[None]]
+
+
+async def at_once() -> None:
+    """There is always room."""
+
 
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -56,9 +64,10 @@ class Client:
 
     Proxies of the environment are not used: they would connect in place of the guard. No cookie is kept."""
 
-    def __init__(self, settings: Recrawl, guard: Guard) -> None:
+    def __init__(self, settings: Recrawl, guard: Guard, room: Room = at_once) -> None:
         self._settings = settings
         self._guard = guard
+        self._room = room
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def __aenter__(self) -> Client:
@@ -94,8 +103,10 @@ class Client:
 
     async def _read(self, url: URL, headers: Mapping[str, str], limit: int, start: bool) -> Answer:
         try:
-            async with self._slots, asyncio.timeout(self._settings.timeout_seconds):
-                return await self._once(url, headers, limit, start)
+            async with self._slots:
+                await self._room()
+                async with asyncio.timeout(self._settings.timeout_seconds):
+                    return await self._once(url, headers, limit, start)
         except TimeoutError:
             raise Passing(f"no answer in {self._settings.timeout_seconds:g} s") from None
         except TooLarge:

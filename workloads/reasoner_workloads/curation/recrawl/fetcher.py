@@ -14,7 +14,7 @@ from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.charset import charset_of, decode
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.recrawl.cache import Kept, PageCache
-from reasoner_workloads.curation.recrawl.client import Answer, Client
+from reasoner_workloads.curation.recrawl.client import Answer, Client, Room, at_once
 from reasoner_workloads.curation.recrawl.guard import Guard
 from reasoner_workloads.curation.recrawl.hosts import Hosts
 from reasoner_workloads.curation.recrawl.message import answer_of
@@ -26,12 +26,13 @@ class Fetcher:
     """Fetches pages for one of `pods` at work, those kept in `store` only when they are old. An async context
     manager."""
 
-    def __init__(self, settings: Recrawl, pods: int, store: Store | None = None) -> None:
+    def __init__(self, settings: Recrawl, pods: int, store: Store | None = None, room: Room = at_once) -> None:
+        """Pages are taken from the web and the store only while there is `room`."""
         self._settings = settings
         self._guard = Guard(settings)
-        self._client = Client(settings, self._guard)
+        self._client = Client(settings, self._guard, room)
         self._hosts = Hosts(settings, pods, self._client, self._guard)
-        self._cache = PageCache(store) if store is not None and settings.cache_pages else None
+        self._cache = PageCache(store, room) if store is not None and settings.cache_pages else None
         self._open = AsyncExitStack()
         self._under_way: dict[str, asyncio.Task[str]] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,7 +61,7 @@ def row_of(found: dict[str, Any] | Malformed, columns: Columns) -> Row:
         id=name or hashlib.sha256(f"{url}\n{hint}".encode()).hexdigest()[:16],
         url=url,
         hint=hint,
-        response=found.response if isinstance(found, Capture) else None,
+        packed=zlib.compress(found.response, 1) if isinstance(found, Capture) else None,
     )
 
 

@@ -1,0 +1,67 @@
+"""Pages read beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import zlib
+from functools import partial
+from typing import cast
+
+import pytest
+
+from reasoner_api.curation import Recrawl
+from reasoner_workloads.curation import page, readers, stages
+from reasoner_workloads.curation.readers import Readers
+from reasoner_workloads.curation.records import Dropped, Row
+from reasoner_workloads.curation.recrawl.fetcher import Fetcher
+from reasoner_workloads.curation.stages import Crew
+
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>page</p>"
+ROW = Row("1", "https://example.org/", "Why?", zlib.compress(PAGE))
+
+
+def crew_of(reading: Readers) -> Crew:
+    return cast("Crew", type("Stub", (), {"readers": reading, "fetcher": Fetcher(Recrawl(), 1)}))
+
+
+async def test_other_rows_go_on_while_a_page_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    others_went_on = threading.Event()
+
+    def read(text: str, hint: str) -> page.Page:
+        assert others_went_on.wait(60)
+        return page.Page(text, hint, ())
+
+    monkeypatch.setattr(page, "read", read)
+    async with Readers() as reading:
+        finding = asyncio.create_task(stages.find(ROW, crew_of(reading)))
+        asyncio.get_running_loop().call_later(0, others_went_on.set)
+        assert await finding == page.Page("<p>page</p>", "Why?", ())
+
+
+async def test_what_is_wrong_with_a_page_is_its_rows_drop() -> None:
+    async with Readers() as reading:
+        with pytest.raises(Dropped) as end:
+            await stages.find(ROW, crew_of(reading))
+    assert end.value.reason == "no_human_answer"
+
+
+async def test_no_more_pages_are_taken_while_many_wait_for_their_reader() -> None:
+    gate = threading.Event()
+    async with Readers() as reading:
+        long = asyncio.create_task(reading.read(readers.MOST_WAITING + 1, partial(gate.wait, 60)))
+        await asyncio.sleep(0)
+        room = asyncio.create_task(reading.room())
+        assert await reading.read(1, lambda: "short") == "short"
+        assert not room.done()
+        gate.set()
+        await asyncio.gather(long, room)
+
+
+async def test_threads_are_replaced_with_all_that_libxml2_remembers_of_pages() -> None:
+    async with Readers() as reading:
+        first = await reading.read(1, threading.current_thread)
+        again = [await reading.read(readers.RENEWED_AFTER, threading.current_thread) for _ in range(3)]
+        await asyncio.to_thread(first.join, 60)
+        assert not first.is_alive()
+    assert len({first, *again}) == 4
