@@ -2,9 +2,10 @@
 
 The corpus of 207 pages, whose every page's fate is written down (`reasoner_local/corpus/expected.yaml`), is curated by
 real pods with 1, 3 and 8 shards; with 30 % of the model's calls failing by 429, 500, time-out, truncated JSON and
-wrong-schema JSON in turn; with pods killed (SIGKILL) at 50 moments chosen by chance; and with a budget of 40 % of what
-it costs. Each must end with the expected funnel and the same dataset digest, no row lost or there twice, and no request
-paid for again whose answer was kept when a pod was killed.
+wrong-schema JSON in turn; with an object store that fails every fourth request in five ways and is away altogether for
+a minute; with pods killed (SIGKILL) at 50 moments chosen by chance; and with a budget of 40 % of what it costs. Each
+must end with the expected funnel and the same dataset digest, no row lost or there twice, and no request paid for again
+whose answer was kept when a pod was killed.
 
     .venv/bin/python benchmarks/curation_chaos.py
 
@@ -17,6 +18,7 @@ import io
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -32,9 +34,13 @@ from reasoner_local import web
 from reasoner_local.corpus import expected
 from support import chaos
 from support.http_server import serving
+from support.object_store import object_store
+from support.store_weather import StoreWeather
 
 #: Seconds after which a job counts as stuck, on a machine that others use as well.
 SECONDS = 3600
+#: Seconds for which the object store is away.
+AWAY_SECONDS = 60
 
 
 @dataclass
@@ -121,6 +127,32 @@ def prove_faults(proof: Proof) -> None:
         proof.check(name, f"{injected} calls failed, {share:.0%}: {dict(proof.model.injected)}", injected > 0)
 
 
+def prove_store(proof: Proof) -> None:
+    """An object store in bad weather: no pod ends for it."""
+    name = "bad store"
+    with object_store() as target, StoreWeather(target, seed=1).served() as weather:
+        proof.model.reset()
+        storage = {"uri": "s3://reasoner/chaos", "endpoint": weather.url}
+        job = chaos.Job(chaos.make_task(proof.pages, proof.model.url, storage, shards=3), proof.folder / name)
+        away = threading.Thread(target=be_away, args=(weather, proof.model), daemon=True)
+        away.start()
+        reports = job.run(SECONDS)
+        away.join()
+        weather.faults = {"none": 1}
+        proof.check_result(name, job, reports)
+    failed = {fault: times for fault, times in weather.met.items() if fault != "none"}
+    proof.check(name, f"{sum(failed.values())} of {weather.met.total()} requests failed: {failed}", bool(failed))
+
+
+def be_away(weather: StoreWeather, model: chaos.Model) -> None:
+    """For a minute, in the middle of the work."""
+    while model.answers < model.wanted.total() / 3:
+        time.sleep(0.01)
+    weather.away = True
+    time.sleep(AWAY_SECONDS)
+    weather.away = False
+
+
 def prove_kills(proof: Proof, kills: int) -> None:
     """Pods killed over the whole of the work, while the model fails as well."""
     name = f"{kills} kills"
@@ -158,11 +190,12 @@ def main() -> int:
     """Run all proofs."""
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--kills", type=int, default=50, help="moments at which a pod is killed")
-    top.add_argument("--only", choices=("shards", "faults", "kills", "budget"), help="one proof alone")
+    top.add_argument("--only", choices=("shards", "faults", "store", "kills", "budget"), help="one proof alone")
     arguments = top.parse_args()
     proofs = {
         "shards": prove_shards,
         "faults": prove_faults,
+        "store": prove_store,
         "kills": lambda proof: prove_kills(proof, arguments.kills),
         "budget": prove_budget,
     }

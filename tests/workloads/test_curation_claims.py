@@ -29,6 +29,19 @@ def test_a_piece_is_one_pods(store: Store) -> None:
     assert second.take(["a", "b"]) is None
 
 
+class Lossy(FileStore):
+    """A store whose answer to a write gets lost, and which was asked again."""
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        super().put_new(key, data)
+        return super().put_new(key, data)
+
+
+def test_a_claim_whose_answer_got_lost_is_this_pods(tmp_path: Path) -> None:
+    assert Claims(Lossy(tmp_path), 0).take(["a"]) == "a"
+    assert Claims(Lossy(tmp_path), 1).take(["a"]) is None
+
+
 def test_a_pod_that_comes_back_takes_up_what_it_had(store: Store) -> None:
     before = Claims(store, 0)
     assert before.take(["a"]) == "a"

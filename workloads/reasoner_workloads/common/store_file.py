@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from reasoner_workloads.common.store_base import CHUNK, Missing, Store, StoreError, replacing
@@ -24,49 +27,57 @@ class FileStore(Store):
             raise StoreError(f"{key!r} leads out of {self.uri}")
         return path
 
+    @contextmanager
+    def _speaking_of(self, key: str) -> Iterator[Path]:
+        """The key's file; the disk's failures as StoreErrors that name the object."""
+        path = self._path(key)
+        try:
+            yield path
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise Missing(f"{self.at(key)} does not exist") from None
+        except OSError as error:
+            raise StoreError(f"{self.at(key)}: {error.strerror or error}") from error
+
     def put(self, key: str, data: bytes | Path) -> None:
-        with replacing(self._path(key)) as file:
-            if isinstance(data, bytes):
-                file.write(data)
-                return
-            with data.open("rb") as source:
-                while chunk := source.read(CHUNK):
-                    file.write(chunk)
+        with ExitStack() as stack:
+            # Opened first: that it is not there is no failure of the store's.
+            source = io.BytesIO(data) if isinstance(data, bytes) else stack.enter_context(data.open("rb"))
+            file = stack.enter_context(replacing(stack.enter_context(self._speaking_of(key))))
+            shutil.copyfileobj(source, file, CHUNK)
 
     def put_new(self, key: str, data: bytes) -> bool:
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
-            try:
-                # A hard link, unlike a rename, fails where the name is taken.
-                path.hardlink_to(file.name)
-            except FileExistsError:
-                return False
+        with self._speaking_of(key) as path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).chmod(0o644)
+                try:
+                    # A hard link, unlike a rename, fails where the name is taken.
+                    path.hardlink_to(file.name)
+                except FileExistsError:
+                    return False
         return True
 
     def stream(self, key: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
         left = sys.maxsize if size is None else size
-        try:
-            with self._path(key).open("rb") as file:
-                file.seek(start)
-                while chunk := file.read(min(CHUNK, left)):
-                    left -= len(chunk)
-                    yield chunk
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise Missing(f"{self.at(key)} does not exist") from None
+        with self._speaking_of(key) as path, path.open("rb") as file:
+            file.seek(start)
+            while chunk := file.read(min(CHUNK, left)):
+                left -= len(chunk)
+                yield chunk
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        with self._speaking_of(key) as path:
+            return path.is_file()
 
     def list(self, prefix: str = "") -> list[str]:
         # Only the folder that the prefix reaches into is walked.
-        base = self._path(prefix.rpartition("/")[0])
-        keys = (p.relative_to(self.root).as_posix() for p in base.rglob("*") if p.is_file())
-        return sorted(key for key in keys if key.startswith(prefix) and "/.tmp-" not in f"/{key}")
+        with self._speaking_of(prefix.rpartition("/")[0]) as base:
+            keys = (p.relative_to(self.root).as_posix() for p in base.rglob("*") if p.is_file())
+            return sorted(key for key in keys if key.startswith(prefix) and "/.tmp-" not in f"/{key}")
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        with self._speaking_of(key) as path:
+            path.unlink(missing_ok=True)

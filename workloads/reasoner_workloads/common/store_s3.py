@@ -2,57 +2,120 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import boto3
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    SSLError,
+)
+from s3transfer.exceptions import RetriesExceededError
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from reasoner_workloads.common.store_base import CHUNK, Missing, Store, StoreError, replacing
 
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
+_BUSY = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling", "ThrottlingException"})
+#: Seconds for which a store that is away is tried again; and one that has not answered this process yet, whose address
+#: may be wrong.
+PATIENCE, FIRST_PATIENCE = 300.0, 30.0
+#: Tries of each request by botocore before that, within some seconds: of an upload in parts, the part alone. It keeps
+#: count of what all requests try, and at times gives up at the first failure.
+QUICK_TRIES = 8
+PAUSES = wait_random_exponential(multiplier=0.5, max=15)
+#: Times in a row that a body may break off before anything of it has come.
+BREAKS = 8
+#: Seconds between two lines that say so.
+_LINE_SECONDS = 15.0
+
+
+class Away(StoreError):
+    """The store does not answer, or says that it cannot just now: it is worth another try."""
+
+
+def _patient(method: Callable[Concatenate[S3Store, P], T]) -> Callable[Concatenate[S3Store, P], T]:
+    """The method, tried again while the store is away."""
+
+    @wraps(method)
+    def tried(self: S3Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.trying()(method, self, *args, **kwargs)
+
+    return tried
 
 
 class S3Store(Store):
-    """A bucket, or a prefix of one, by boto3: multipart uploads, checksums, standard retries."""
+    """A bucket, or a prefix of one, by boto3: multipart uploads, checksums. What fails and may pass is tried again, for
+    PATIENCE seconds once the store has answered: an outage of minutes costs a run of days no restart."""
 
     def __init__(self, bucket: str, prefix: str, *, endpoint: str | None, region: str) -> None:
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.uri = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._has_answered = False
+        self._said = 0.0
         # Servers under a name of their own seldom answer to bucket subdomains.
         style = {"addressing_style": "path"} if endpoint or os.environ.get("AWS_ENDPOINT_URL") else {}
+        retries = {"mode": "standard", "max_attempts": QUICK_TRIES}
         self.client: Any = boto3.client(
             "s3",
             endpoint_url=endpoint,
             region_name=region,
-            config=Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, s3=style),
+            config=Config(retries=retries, connect_timeout=10, s3=style),
         )
+
+    def trying(self) -> Retrying:
+        """What tries again while the store is away."""
+        retry = retry_if_exception_type(Away)
+        return Retrying(retry=retry, stop=self._is_enough, wait=PAUSES, before_sleep=self._tell, reraise=True)
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        return (state.seconds_since_start or 0.0) > (PATIENCE if self._has_answered else FIRST_PATIENCE)
+
+    def _tell(self, state: RetryCallState) -> None:
+        if state.outcome is not None and time.monotonic() > self._said + _LINE_SECONDS:
+            self._said = time.monotonic()
+            log.warning("the store is away and is tried again: %s", state.outcome.exception())
 
     @contextmanager
     def _speaking_of(self, key: str) -> Iterator[None]:
         """Failures of boto3 as StoreErrors that name the object."""
         try:
             yield
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
+        except (ClientError, BotoCoreError, Boto3Error, RetriesExceededError) as error:
+            cause = _cause(error)
+            self._has_answered |= isinstance(cause, ClientError)
+            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in _MISSING:
                 raise Missing(f"{self.at(key)} does not exist") from None
-            raise StoreError(f"{self.at(key)}: {error}") from error
-        except NoCredentialsError as error:
-            raise StoreError(
-                f"{self.at(key)}: {error}: name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in "
-                "storage.credentialsSecretRef, or a service account with the right to the bucket in "
-                "compute.serviceAccountName"
-            ) from error
-        except (BotoCoreError, Boto3Error) as error:
-            raise StoreError(f"{self.at(key)}: {error}") from error
+            if isinstance(cause, NoCredentialsError):
+                raise StoreError(
+                    f"{self.at(key)}: {error}: name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in "
+                    "storage.credentialsSecretRef, or a service account with the right to the bucket in "
+                    "compute.serviceAccountName"
+                ) from error
+            raise (Away if _may_pass(cause) else StoreError)(f"{self.at(key)}: {cause}") from error
+        self._has_answered = True
 
+    @_patient
     def put(self, key: str, data: bytes | Path) -> None:
         with self._speaking_of(key):
             if isinstance(data, Path):
@@ -60,6 +123,7 @@ class S3Store(Store):
             else:
                 self.client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=data)
 
+    @_patient
     def put_new(self, key: str, data: bytes) -> bool:
         where = {"Bucket": self.bucket, "Key": self.prefix + key}
         with self._speaking_of(key):
@@ -80,18 +144,40 @@ class S3Store(Store):
     def stream(self, key: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
         if size == 0:
             return
-        end = "" if size is None else str(start + size - 1)
-        part = {"Range": f"bytes={start}-{end}"} if start or end else {}
-        with self._speaking_of(key):
-            body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key, **part)["Body"]
-            with body:
-                yield from body.iter_chunks(CHUNK)
+        at, end, breaks, tag = start, "" if size is None else str(start + size - 1), 0, ""
+        while True:
+            body, tag = self._open(key, f"bytes={at}-{end}" if at or end else "", tag if at > start else "")
+            before = at
+            try:
+                with self._speaking_of(key), body:
+                    for chunk in body.iter_chunks(CHUNK):
+                        at += len(chunk)
+                        yield chunk
+                return
+            except Away as failure:
+                # Bodies break off: what is left is asked for, and not the whole again.
+                breaks = breaks + 1 if at == before else 0
+                if breaks >= BREAKS:
+                    raise
+                log.info("%s, %d bytes of it in all; the rest is asked for", failure, at - start)
 
+    @_patient
+    def _open(self, key: str, part: str, tag: str) -> tuple[Any, str]:
+        """The body of the object, or a part of it, and what tells its versions apart; of no other version than
+        `tag`."""
+        where = {"Bucket": self.bucket, "Key": self.prefix + key}
+        more = {name: value for name, value in (("Range", part), ("IfMatch", tag)) if value}
+        with self._speaking_of(key):
+            answer = self.client.get_object(**where, **more)
+            return answer["Body"], answer["ETag"]
+
+    @_patient
     def download(self, key: str, path: Path) -> None:
         # Ranges in parallel, each retried: a broken connection does not cost the whole file.
         with self._speaking_of(key), replacing(path) as file:
             self.client.download_fileobj(self.bucket, self.prefix + key, file)
 
+    @_patient
     def exists(self, key: str) -> bool:
         try:
             with self._speaking_of(key):
@@ -100,6 +186,7 @@ class S3Store(Store):
             return False
         return True
 
+    @_patient
     def list(self, prefix: str = "") -> list[str]:
         with self._speaking_of(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(
@@ -107,6 +194,25 @@ class S3Store(Store):
             )
             return sorted(item["Key"].removeprefix(self.prefix) for page in pages for item in page.get("Contents", ()))
 
+    @_patient
     def delete(self, key: str) -> None:
         with self._speaking_of(key):
             self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
+
+def _cause(error: Exception) -> Exception:
+    """What is behind an error of a transfer, which is many requests."""
+    if isinstance(error, RetriesExceededError):
+        return error.last_exception if isinstance(error.last_exception, Exception) else error
+    if isinstance(error, Boto3Error) and isinstance(error.__context__, Exception):
+        return error.__context__
+    return error
+
+
+def _may_pass(cause: Exception) -> bool:
+    if isinstance(cause, ClientError):
+        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status == 429 or cause.response["Error"]["Code"] in _BUSY
+    # A certificate that is not trusted is the configuration's fault.
+    passing = isinstance(cause, (ConnectionError, HTTPClientError, IncompleteReadError))
+    return passing and not isinstance(cause, SSLError)

@@ -45,8 +45,10 @@ class Claims:
         self.own = Claim(pod=pod, life=_life_after(self._last_life(pod)))
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        #: By pod, its last beat and when this one saw it first.
-        self._seen: dict[int, tuple[bytes, float]] = {}
+        #: Of each claim, whose it is: that does not change.
+        self._owners: dict[str, Claim] = {}
+        #: By pod, its last beat, when this one saw it first, and when it looked last.
+        self._seen: dict[int, tuple[bytes, float, float]] = {}
 
     def __enter__(self) -> Claims:
         self._thread.start()
@@ -86,22 +88,30 @@ class Claims:
         return found
 
     def _claim(self, name: str, epoch: int) -> bool:
-        return self._store.put_new(_key(name, epoch), self.own.model_dump_json().encode())
+        key, own = _key(name, epoch), self.own.model_dump_json().encode()
+        # What is there may be this very claim, where the store's answer to it got lost: nobody else would do the piece.
+        return self._store.put_new(key, own) or self._store.get(key) == own
 
     def _is_free(self, name: str, epoch: int) -> bool:
         """Whether the owner is an earlier life of this pod, or silent."""
-        owner = Claim.model_validate_json(self._store.get(_key(name, epoch)))
-        if owner.pod == self.own.pod:
-            return owner.life < self.own.life
-        try:
-            beat = self._store.get(_beat_key(owner.pod))
-        except Missing:
-            beat = b""
-        known, since = self._seen.get(owner.pod, (None, 0.0))
-        if beat != known:
-            self._seen[owner.pod] = (beat, time.monotonic())
-            return False
-        return time.monotonic() - since > self._stale_seconds
+        key = _key(name, epoch)
+        if key not in self._owners:
+            self._owners[key] = Claim.model_validate_json(self._store.get(key))
+        owner = self._owners[key]
+        return owner.life < self.own.life if owner.pod == self.own.pod else self._is_silent(owner.pod)
+
+    def _is_silent(self, pod: int) -> bool:
+        """Looked for as often as there can be a beat: many pods wait for the last pieces of a job."""
+        now = time.monotonic()
+        known, since, looked = self._seen.get(pod, (None, now, float("-inf")))
+        if now - looked >= BEAT_SECONDS:
+            try:
+                beat = self._store.get(_beat_key(pod))
+            except Missing:
+                beat = b""
+            since = since if beat == known else now
+            self._seen[pod] = (beat, since, now)
+        return now - since > self._stale_seconds
 
     def _beat(self) -> None:
         count = 0
