@@ -57,7 +57,7 @@ def plan(
         elif isinstance(spec, VerifierTrainingSpec):
             found = estimate.verifier(spec, rows)
         else:
-            found = estimate.grpo(spec, step_seconds)
+            found = estimate.grpo(spec, step_seconds, rows)
         answers.append((kind, name, found))
     if output == "json":
         print(json.dumps([{"kind": kind, "name": name, **asdict(found)} for kind, name, found in answers], indent=2))

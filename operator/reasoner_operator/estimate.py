@@ -132,6 +132,7 @@ def _shared(models: Models) -> dict[str, ModelEndpoint]:
 
 
 def _place(model: ModelEndpoint) -> str:
+    """What roles share limits by. Pods go by the key itself: two Secrets may hold the same, which shows there alone."""
     return model.model_dump_json(include={"base_url", "model", "api_key_secret_ref"})
 
 
@@ -162,9 +163,9 @@ def verifier(spec: VerifierTrainingSpec, rows: int | None) -> Estimate:
     return Estimate({**facts, "rowsAStep": batch, "steps": steps or "set --rows: as many as the dataset has"})
 
 
-def grpo(spec: GRPORunSpec, step_seconds: float) -> Estimate:
+def grpo(spec: GRPORunSpec, step_seconds: float, rows: int | None) -> Estimate:
     """Pods, GPUs, completions of a step and of a generation, verifications and the rate that they need. `step_seconds`
-    is the time of one generation with its optimizer steps."""
+    is the time of one generation with its optimizer steps, `rows` the training questions where they are known."""
     settings, processes = spec.grpo, _processes(spec)
     step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * processes
     generation = settings.per_device_train_batch_size * settings.steps_per_generation * processes
@@ -176,6 +177,9 @@ def grpo(spec: GRPORunSpec, step_seconds: float) -> Estimate:
         warnings.append("rollout.tensorParallelSize: does not divide compute.gpusPerNode")
     if generation % settings.num_generations:
         warnings.append(f"grpo.numGenerations: {settings.num_generations} does not divide {generation} completions")
+    prompts = generation // settings.num_generations
+    if rows is not None and rows < prompts:
+        warnings.append(f"dataset: {rows} questions are fewer than the {prompts} that a generation asks at a time")
     if each % 1:
         warnings.append("grpo.stepsPerGeneration: is no multiple of gradientAccumulationSteps")
     elif spec.checkpoint.every_steps % each:
@@ -185,7 +189,7 @@ def grpo(spec: GRPORunSpec, step_seconds: float) -> Estimate:
             **_pods(spec),
             "completionsAStep": step,
             "completionsAGeneration": generation,
-            "promptsAGeneration": generation // settings.num_generations,
+            "promptsAGeneration": prompts,
             "optimizerStepsAGeneration": each,
             "optimizerSteps": settings.max_steps,
             "generations": round(settings.max_steps / each, 1),

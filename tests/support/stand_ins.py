@@ -117,6 +117,7 @@ def grpo_task(seeds: Path, output: Path, **grpo: Any) -> dict[str, Any]:
                 "perDeviceTrainBatchSize": 8,
                 "gradientAccumulationSteps": 1,
                 "stepsPerGeneration": 1,
+                "maxPromptTokens": 64,
                 "maxCompletionLength": 24,
                 "bf16": False,
                 "gradientCheckpointing": False,

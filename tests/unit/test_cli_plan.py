@@ -56,6 +56,14 @@ def test_a_rollout_servers_node_trains_nothing(tmp_path: Path) -> None:
     ]
 
 
+def test_a_dataset_too_small_for_a_generation_shows() -> None:
+    sample = SAMPLES / "paper" / "grpo-7b.yaml"
+    assert plan(sample, "--rows", "1024")[0] == 0
+    code, (found,) = plan(sample, "--rows", "1000")
+    said = "dataset: 1000 questions are fewer than the 1024 that a generation asks at a time"
+    assert (code, found["warnings"]) == (1, [said])
+
+
 @pytest.mark.parametrize("path", sorted(SAMPLES.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_sample_has_a_plan_as_tables_and_as_json(path: Path) -> None:
     assert plan(path)[1][0]["facts"]

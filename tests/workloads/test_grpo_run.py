@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow.parquet
 from aiohttp import web
 
+from reasoner_api.manifest import ArtifactManifest
 from reasoner_api.task import TASK
-from reasoner_workloads.common.artifact import verify
+from reasoner_workloads.common.artifact import publish, verify
+from reasoner_workloads.common.store import open_store
 from support.http_server import serving
 from support.stand_ins import Pod, grpo_task
 
@@ -90,6 +92,25 @@ def test_measured_trained_published_and_resumed_without_measuring_again(seeds: P
     assert (code, again.metrics["reward_before"], again.metrics["step"]) == (0, 0.25, 4), log
     assert "resuming after step 4" in log
     assert "reward_after" in again.metrics
+    # What the first pod has logged is what the second publishes.
+    assert {name: again.metrics[name] for name in ("reward", "kl")} == {
+        name: report.metrics[name] for name in ("reward", "kl")
+    }
+
+
+def test_a_dataset_too_small_for_a_generation_trains_nothing_and_does_not_pass_for_success(
+    seeds: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for split, rows in (("train", 1), ("test", 4)):
+        table = pyarrow.parquet.read_table(seeds / "questions" / f"{split}.parquet")
+        pyarrow.parquet.write_table(table.slice(0, rows), few / f"{split}.parquet")
+    publish(open_store(tmp_path.as_uri()), few, "dataset", ArtifactManifest(type="dataset", files=[]))
+    task = grpo_task(seeds, tmp_path / "out") | {"dataset": {"uri": f"{tmp_path.as_uri()}/dataset"}}
+    code, report, log = Pod("grpo", task, tmp_path / "pod").run()
+    assert (code, report.reason) == (2, "BadConfig"), log
+    assert report.message.startswith("dataset: 1 training questions can be asked, and a generation asks 2 different")
 
 
 def test_sigterm_ends_at_a_point_that_the_next_pod_resumes_from(seeds: Path, tmp_path: Path) -> None:

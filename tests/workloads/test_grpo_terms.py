@@ -81,6 +81,17 @@ async def test_a_term_that_brings_no_numbers_ends_the_run(found: object, said: s
         await function([response("a"), response("b")])
 
 
+async def test_a_term_that_raises_is_named() -> None:
+    async def awaited(**_: object) -> list[float]:
+        raise KeyError("units")
+
+    raised = {awaited: "KeyError: 'units'", lambda **_: [1 / 0]: "ZeroDivisionError: division by zero"}
+    for function, said in raised.items():
+        scored = RewardFunction(Reward(), TOKENS, Asked(True), [Term("odd", 1.0, function)])
+        with pytest.raises(WorkloadError, match=f"the function of 'odd' does not do: it raised {said}"):
+            await scored([response("a")])
+
+
 async def test_a_reward_function_of_trl_will_do() -> None:
     from trl.rewards import get_soft_overlong_punishment
 

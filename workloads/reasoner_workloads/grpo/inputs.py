@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reasoner_api.grpo import Lineage
+from reasoner_api.grpo import GRPOSettings, Lineage
 from reasoner_api.task import GRPOTask
-from reasoner_workloads.common.run import Run
+from reasoner_workloads.common.run import ConfigError, Run
 from reasoner_workloads.grpo import benchmark, data
 from reasoner_workloads.grpo.reward import Tokens
 from reasoner_workloads.grpo.tokens import tokens_of
@@ -46,7 +46,26 @@ def fetch(this: Run[GRPOTask], folder: Path, world: World) -> Inputs:
     )
     this.reporter.update(lineage=lineage)
     policy, tokenizer = model.load(base, bf16=False)
+    require_room(policy.config, work.grpo)
     tokens = tokens_of(tokenizer)
     questions = data.read(dataset, work.grpo, work.evaluation, tokens.count)
+    for why, count in questions.left_out.items():
+        if count:
+            print(f"dataset: {count} training questions left out: {why.replace('_', ' ')}", flush=True)
     benchmarks = [benchmark.read(*each, own, work, tokens.count) for each in enumerate(work.evaluation.benchmarks)]
     return Inputs(policy, tokenizer, tokens, questions, benchmarks, lineage)
+
+
+def require_room(config: Any, settings: GRPOSettings) -> None:
+    """Raise ConfigError where prompt and response may be longer than the base model has positions for: vLLM refuses
+    that, and transformers goes on, beyond what the model has ever seen. A model that stretches its positions (YaRN and
+    the like) says elsewhere how far."""
+    room, rope = getattr(config, "max_position_embeddings", None), getattr(config, "rope_parameters", None)
+    if room is None or (rope and rope.get("rope_type") != "default"):
+        return
+    longest = settings.max_prompt_tokens + settings.max_completion_length
+    if longest > room:
+        raise ConfigError(
+            f"grpo.maxPromptTokens + grpo.maxCompletionLength: {settings.max_prompt_tokens} + "
+            f"{settings.max_completion_length} tokens are more than the {room} that the base model takes"
+        )

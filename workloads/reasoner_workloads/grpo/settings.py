@@ -72,6 +72,11 @@ def arguments(work: GRPOWork, output: Path) -> GRPOConfig:
     return config
 
 
+def prompts_a_generation(config: GRPOConfig) -> int:
+    """Different prompts that all processes together ask at a time."""
+    return int(config.generation_batch_size // config.num_generations)
+
+
 def resumable_every(config: GRPOConfig) -> int:
     """Optimizer steps between the points at which a new generation starts."""
     passes = config.steps_per_generation * config.num_iterations

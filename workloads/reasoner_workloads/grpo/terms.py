@@ -38,7 +38,8 @@ class Term:
     async def __call__(
         self, responses: Sequence[Response], answers: Sequence[str | None], verdicts: Sequence[bool | None]
     ) -> list[float]:
-        """What it adds to each response's reward. Raises WorkloadError for what is no list of numbers."""
+        """What it adds to each response's reward. Raises WorkloadError for what is no list of numbers, and for what it
+        raises itself."""
         arguments = {
             "prompts": [one.prompt for one in responses],
             "completions": [one.text for one in responses],
@@ -48,10 +49,13 @@ class Term:
             "extracted": list(answers),
             "verdict": list(verdicts),
         }
-        if inspect.iscoroutinefunction(self.function):
-            found = await self.function(**arguments)
-        else:  # in a thread: requests to the verifier are under way meanwhile
-            found = await asyncio.to_thread(self.function, **arguments)
+        try:
+            if inspect.iscoroutinefunction(self.function):
+                found = await self.function(**arguments)
+            else:  # in a thread: requests to the verifier are under way meanwhile
+                found = await asyncio.to_thread(self.function, **arguments)
+        except Exception as error:  # whatever another's code raises is its fault, and must name it
+            raise self._wrong(f"it raised {type(error).__name__}: {error}") from error
         return [self.weight * value for value in self._checked(found, len(responses))]
 
     def _checked(self, found: Any, count: int) -> list[float]:

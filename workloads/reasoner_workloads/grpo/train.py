@@ -14,6 +14,7 @@ from trl import GRPOConfig
 from reasoner_api.status import Progress
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Run
+from reasoner_workloads.grpo import data
 from reasoner_workloads.grpo.away import Away, longest_wait
 from reasoner_workloads.grpo.circuit import Patience
 from reasoner_workloads.grpo.evaluate import Evaluation
@@ -27,7 +28,7 @@ from reasoner_workloads.grpo.record import Record
 from reasoner_workloads.grpo.rollout.hold import await_server
 from reasoner_workloads.grpo.rollout.policy import Policy
 from reasoner_workloads.grpo.scoring import RewardFunction
-from reasoner_workloads.grpo.settings import arguments, resumable_every
+from reasoner_workloads.grpo.settings import arguments, prompts_a_generation, resumable_every
 from reasoner_workloads.grpo.terms import load
 from reasoner_workloads.grpo.timing import Timing
 from reasoner_workloads.grpo.trainer import PolicyTrainer
@@ -81,6 +82,7 @@ class _Training:
         config = arguments(work, self.folder / "trainer")
         config.run_name = config.run_name or os.environ["WANDB_NAME"]
         inputs = fetch(this, self.folder, self.world)
+        data.require(inputs.questions, prompts_a_generation(config))
         stop = listen(this)
         patience = Patience(tell=partial(this.reporter.warn, "VerifierAway"), stopping=lambda: stop.asked)
         judge = open_judge(this.task.verifier, work.reward, patience)
@@ -153,7 +155,7 @@ class _Training:
                 **self.this.reporter.report.metrics,
                 **watch.summary(trainer.args.max_steps),
                 **scores,
-                "questions_too_long": float(inputs.questions.too_long),
+                **{f"questions_{why}": float(count) for why, count in inputs.questions.left_out.items()},
             }
             trained = Trained(made, figures, watch.measured, trainer.state.log_history, inputs.lineage)
             publish(self.this, trained)

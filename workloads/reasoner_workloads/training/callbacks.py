@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reasoner_workloads.common.run import Run, Terminated
+from reasoner_workloads.common.run import Run, Terminated, WorkloadError
 from reasoner_workloads.training.attempts import Attempts
 from reasoner_workloads.training.checkpoints import Checkpoints
 from reasoner_workloads.training.stop import Stop
@@ -55,6 +55,8 @@ class Watch(TrainerCallback):
         self._advance(state)
         if state.global_step:
             self._note_saved(state)  # what was written then could not yet say so of itself
+            # The figures as they stood, until there are newer ones.
+            self._tell({name: value for entry in state.log_history for name, value in entry.items()})
         if state.global_step >= state.max_steps:
             raise _NothingLeft
 
@@ -77,11 +79,8 @@ class Watch(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        # None where TRL has nothing to take the mean of; what is no number has no place in a report.
-        found = {name: value for name, value in (logs or {}).items() if value is not None and math.isfinite(value)}
-        self._pace(found)
-        self.logged |= {name: float(found[entry]) for name, entry in self.names.items() if entry in found}
-        self.run.reporter.update(metrics=self.logged)
+        self._pace(logs or {})
+        self._tell(logs or {})
         if self.stop.pause is not None and self._at_point(state):
             # Found by what this step's log says, which comes after the step's end and before its checkpoint.
             self._end(control)
@@ -102,7 +101,14 @@ class Watch(TrainerCallback):
         control.should_training_stop = True
         self.ending = True
 
-    def _pace(self, logs: dict[str, float]) -> None:
+    def _tell(self, logs: Mapping[str, Any]) -> None:
+        """Report what a log names. None where TRL has nothing to take the mean of; what is no number has no place in a
+        report."""
+        found = {name: logs[entry] for name, entry in self.names.items() if logs.get(entry) is not None}
+        self.logged |= {name: float(value) for name, value in found.items() if math.isfinite(value)}
+        self.run.reporter.update(metrics=self.logged)
+
+    def _pace(self, logs: Mapping[str, float]) -> None:
         """Tokens a second since the last log, where TRL counts them."""
         if "num_tokens" not in logs:
             return
@@ -120,7 +126,8 @@ class Watch(TrainerCallback):
 
 def train(trainer: Any, watch: Watch, step: int | None) -> None:
     """Train to the end, from the restored checkpoint of `step` where there is one. Raises Terminated where SIGTERM cut
-    it short, and Paused where a guard did: the trainer itself returns as if done."""
+    it short, Paused where a guard did, and WorkloadError where it has not come to its end: the trainer itself returns
+    as if done."""
     watchdog = watch.watchdog
     for callback in (watchdog, watch) if watchdog else (watch,):
         trainer.add_callback(callback)
@@ -140,3 +147,7 @@ def train(trainer: Any, watch: Watch, step: int | None) -> None:
         raise watch.stop.pause
     if watch.checkpoints.world.any(watch.stop.asked):
         raise Terminated
+    done, wanted = trainer.state.global_step, trainer.state.max_steps
+    if done < wanted:
+        # The trainer takes a data loader that yields nothing for a run that is over.
+        raise WorkloadError(f"training has ended at step {done} of {wanted}, for want of data")
