@@ -12,6 +12,7 @@ from reasoner_workloads.common.store import FileStore
 from reasoner_workloads.curation import prompts
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import close_models, open_models
+from reasoner_workloads.curation.memory import collect_seldom
 from reasoner_workloads.curation.models.purse import Purse
 from reasoner_workloads.curation.models.responses import Responses
 
@@ -28,6 +29,7 @@ async def main() -> None:
         }
     )
     numbers = iter(range(told.requests))
+    collect_seldom()  # as a pod does
     with measured(told.folder / "told.json") as found:
         store = FileStore(told.folder / "store")
         async with Responses(store, "bench") as responses:

@@ -16,6 +16,7 @@ from reasoner_workloads.common.run import ConfigError, Run, WorkloadError
 from reasoner_workloads.common.store import StoreError
 from reasoner_workloads.curation.claims import Claims
 from reasoner_workloads.curation.ledger import usages
+from reasoner_workloads.curation.memory import collect_seldom
 from reasoner_workloads.curation.pod import Pod, split_source
 from reasoner_workloads.curation.publish import publish_all, published
 
@@ -44,6 +45,7 @@ def _curate(run: Run[CurationTask]) -> None:
             parts = split_source(run.task.work, run.store, claims)
             run.reporter.update(message="")
             pod = Pod(run.task, run.store, claims, run.reporter)
+            collect_seldom()
             with run.told_of_sigterm(pod.stop):
                 try:
                     asyncio.run(pod.run(parts))

@@ -142,5 +142,5 @@ def open_purse(budget: Budget, ledger: Ledger, store: Store, pod: int, shards: i
 
 
 def _used(ledger: Ledger, name: str) -> float:
-    usage = ledger.usage
-    return usage.cost_usd if name == COST else float(usage.prompt_tokens + usage.completion_tokens)
+    paid = ledger.paid
+    return paid.cost_usd if name == COST else float(paid.prompt_tokens + paid.completion_tokens)
