@@ -64,7 +64,7 @@ class Responses:
         self._number = 0
         self._arrived: list[_Arrival] = []
         self._something = asyncio.Event()
-        self._ending = False
+        self._ending = asyncio.Event()
         self.open_cells: set[Cell] = set()
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="responses")
 
@@ -73,7 +73,7 @@ class Responses:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._ending = True
+        self._ending.set()
         self._something.set()
         try:
             # SIGTERM cancels the committing as well, which must not cost what has arrived.
@@ -100,13 +100,13 @@ class Responses:
         await durable
 
     async def _commit_all(self) -> None:
-        while self._arrived or not self._ending:
+        while self._arrived or not self._ending.is_set():
             await self._something.wait()
             self._something.clear()
             began = time.monotonic()
             await self._commit(*self._take_all())
-            if not self._ending:
-                await asyncio.sleep(COMMIT_SECONDS - (time.monotonic() - began))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), COMMIT_SECONDS - (time.monotonic() - began))
 
     def _take_all(self) -> tuple[list[asyncio.Future[None]], _Lines]:
         """What has arrived: who waits, and the answers by cell."""
