@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 #: what waits for hours need not be asked about every few seconds.
 ASK_FIRST = 2.0
 ASK_LAST = 60.0
+#: What a pod says that has come up since it was looked at, and does not answer yet: that is how they all begin.
+PROBE = "Unhealthy"
 #: Seconds after which an answer is forgotten that nobody asks for.
 FORGET = 600.0
 
@@ -43,7 +45,8 @@ class Complaints:
         starting = next((pod for pod in pods if is_starting(pod)), None)
         behind += [] if starting is None else [starting]
         found = await asyncio.gather(*(self._newest(one["metadata"]) for one in behind))
-        return tuple(event for event in found if event is not None and event.get("type") == "Warning")
+        heard = (event for event in found if event is not None and event.get("type") == "Warning")
+        return tuple(event for event in heard if event.get("reason") != PROBE)
 
     async def _newest(self, metadata: Object) -> Object | None:
         uid, now = metadata["uid"], asyncio.get_running_loop().time()

@@ -68,6 +68,7 @@ CASES: dict[str, tuple[Object | None, tuple[Object, ...], list[str]]] = {
         [],
     ),
     "a pod that pulls its image by now": (None, (pod("p", "Pending", CREATING),), []),
+    "a pod that has come up since and does not answer yet": (None, (pod("u", "Pending", CREATING),), []),
 }
 
 
@@ -77,6 +78,7 @@ async def test_the_newest_warning_is_heard(cluster: Cluster, sentence: str) -> N
     await tell(cluster, "job-1", "FailedCreate")
     await tell(cluster, "m", "FailedMount", about="Pod")
     await tell(cluster, "p", "FailedMount", about="Pod")
+    await tell(cluster, "u", "Unhealthy", about="Pod")
     await tell(cluster, "p", "Pulling", "Normal", about="Pod")
     job, pods, heard = CASES[sentence]
     assert [event["reason"] for event in await Complaints(cluster).about(job, pods)] == heard
