@@ -18,8 +18,8 @@ from reasoner_workloads.curation import prompts
 from reasoner_workloads.curation.charset import storable
 from reasoner_workloads.curation.ledger import Ledger
 from reasoner_workloads.curation.llm import Model
-from reasoner_workloads.curation.models import batch_api, endpoint, persistence, wire
-from reasoner_workloads.curation.models.batches import ROOT
+from reasoner_workloads.curation.models import batch_api, endpoint, failures, persistence
+from reasoner_workloads.curation.models.notes import ROOT
 from reasoner_workloads.curation.models.purse import Purse
 from reasoner_workloads.curation.records import Dropped
 from support.batch_server import BatchServer, batch_server
@@ -212,7 +212,7 @@ async def test_a_queue_that_stays_full_ends_the_pod(
 async def test_a_row_that_always_fails_leaves_no_batch_behind(
     server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "RETRIES", 1)
+    monkeypatch.setattr(failures, "RETRIES", 1)
     server.answer = lambda body: (500, "oops") if "seed" in body and body["messages"] == ASKED else (200, "hello")
     store = FileStore(tmp_path)
     async with solver(server, store) as model:
@@ -225,7 +225,7 @@ async def test_a_row_that_always_fails_leaves_no_batch_behind(
 async def test_a_provider_out_of_reach_costs_no_batch_that_goes_on(
     server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "RETRIES", 3)
+    monkeypatch.setattr(failures, "RETRIES", 3)
     store = FileStore(tmp_path)
     server.looks = 4
     async with solver(server, store) as model:

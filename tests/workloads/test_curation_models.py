@@ -19,7 +19,7 @@ import pytest
 
 from reasoner_workloads.common.run import ConfigError, WorkloadError
 from reasoner_workloads.curation import prompts
-from reasoner_workloads.curation.models import endpoint, gate, persistence, rates, transport, wire
+from reasoner_workloads.curation.models import endpoint, failures, gate, persistence, rates, transport, wire
 from reasoner_workloads.curation.models.gate import Gate
 from reasoner_workloads.curation.models.rates import Allowance
 from reasoner_workloads.curation.records import Dropped
@@ -104,7 +104,7 @@ async def test_what_is_paid_for_is_counted_though_it_brings_nothing(
 
 
 async def test_a_server_that_nobody_reaches_costs_nothing(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "RETRIES", 1)
+    monkeypatch.setattr(failures, "RETRIES", 1)
     monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
@@ -140,7 +140,7 @@ def test_tokens_as_servers_count_them(usage: Any, counts: tuple[int, int]) -> No
 
 
 async def test_a_server_that_stays_in_trouble_ends_the_pod(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "RETRIES", 2)
+    monkeypatch.setattr(failures, "RETRIES", 2)
     server.reply = lambda _: 503 if len(server.asked) < 3 else 500
     with pytest.raises(WorkloadError, match=r"models\.extractor: .*told to say 500") as end:
         await write(server)
@@ -162,7 +162,7 @@ POISON: dict[str, Reply] = {
 async def test_a_request_that_never_succeeds_among_others_that_do_drops_its_row_alone(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch, reply: Reply, first: bool
 ) -> None:
-    monkeypatch.setattr(wire, "RETRIES", 2)
+    monkeypatch.setattr(failures, "RETRIES", 2)
     server.reply = lambda body: reply if body.get("seed") == 7 and body["messages"] == ASKED else "hello"
     async with opened(work(server, timeoutSeconds=0.25)) as models:
         for seeds in ((7,), range(7)) if first else (range(7), (7,)):
@@ -180,7 +180,7 @@ async def test_a_server_that_is_ill_for_a_while_costs_no_row(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nine of ten requests fail, and no row is taken for the cause; one that is poisoned is found out all the same."""
-    monkeypatch.setattr(wire, "RETRIES", 2)
+    monkeypatch.setattr(failures, "RETRIES", 2)
     chance = random.Random(0)
     ill: list[Reply] = [500, Say(502, body=b"<html>Bad gateway</html>"), Say(body=b'{"choices": [{"mess')]
 
@@ -200,7 +200,7 @@ async def test_what_begins_in_the_middle_and_holds_for_all_ends_the_pod(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch, reply: Reply, error: type[Exception]
 ) -> None:
     """An outage, a key that is withdrawn, a model that is taken away: no row may pay for it."""
-    monkeypatch.setattr(wire, "RETRIES", 2)
+    monkeypatch.setattr(failures, "RETRIES", 2)
     server.reply = lambda _: "hello" if len(server.asked) <= 30 else reply
     async with opened(work(server)) as models:
         rows = (models["solver"].write(ASKED, seed) for seed in range(40))
@@ -218,7 +218,7 @@ async def test_a_wrong_key_is_no_fault_of_a_row(server: ChatServer, reply: int) 
 
 
 async def test_nobody_there_ends_the_pod(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "RETRIES", 1)
+    monkeypatch.setattr(failures, "RETRIES", 1)
     server.url = "http://127.0.0.1:1"
     with pytest.raises(WorkloadError, match=r"the connection failed") as end:
         await write(server)
@@ -228,7 +228,7 @@ async def test_nobody_there_ends_the_pod(server: ChatServer, monkeypatch: pytest
 async def test_patience_with_a_server_that_is_asked_too_much_is_of_time(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "RETRIES", 1)
+    monkeypatch.setattr(failures, "RETRIES", 1)
     server.replies(*[429] * 5, "at last")
     assert await write(server) == "at last"
     monkeypatch.setattr(endpoint, "PATIENCE", 0.0)
@@ -270,11 +270,11 @@ async def test_nobody_asks_while_the_server_wants_to_be_left_alone(
 
 def test_a_date_says_when_to_come_again() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    after = wire.retry_after({"retry-after": date})
+    after = failures.retry_after({"retry-after": date})
     assert after is not None
     assert 28 < after <= 30
-    assert wire.retry_after({"retry-after": format_datetime(datetime.now(UTC) - timedelta(hours=1))}) == 0.0
-    assert wire.retry_after({"retry-after": "soon"}) is None
+    assert failures.retry_after({"retry-after": format_datetime(datetime.now(UTC) - timedelta(hours=1))}) == 0.0
+    assert failures.retry_after({"retry-after": "soon"}) is None
 
 
 @pytest.mark.parametrize("choices", [[], [{"index": 0}], {"text": "fine"}, [{"message": {"content": 7}}], None])
@@ -284,7 +284,7 @@ async def test_an_answer_whose_choice_cannot_be_read_drops_the_row_if_it_stays_s
     server.reply = lambda _: Say(body={"choices": choices})
     with pytest.raises(Dropped) as end:
         await write(server)
-    assert (end.value.reason, len(server.asked)) == ("refused", 1 + wire.EMPTY_RETRIES)
+    assert (end.value.reason, len(server.asked)) == ("refused", 1 + failures.EMPTY_RETRIES)
 
 
 @pytest.mark.parametrize("usage", ["null", "7", '{"prompt_tokens": NaN}', '{"completion_tokens": 1e999}'])

@@ -16,6 +16,7 @@ from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.curation import json_text
 from reasoner_workloads.curation.models import wire
 from reasoner_workloads.curation.models.endpoint import Asked, Endpoint
+from reasoner_workloads.curation.models.failures import Refused
 from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.responses import Cell
 from reasoner_workloads.curation.models.segments import Completion
@@ -90,7 +91,7 @@ class Model:
         try:
             answering = self._cell.answer(asked.key, lambda: self.endpoint.complete(asked))
             completion, kept = await self.endpoint.flights.run(answering)
-        except wire.Refused as refusal:
+        except Refused as refusal:
             raise Dropped("refused", f"{self.role}: {refusal}"[:300]) from refusal
         await self.endpoint.kept(asked.key)
         if kept:

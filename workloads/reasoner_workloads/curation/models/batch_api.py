@@ -15,7 +15,8 @@ import aiohttp
 from pydantic import BaseModel
 
 from reasoner_workloads.curation.models import wire
-from reasoner_workloads.curation.models.wire import Failure, Misconfigured, Passing, Refused, Told
+from reasoner_workloads.curation.models.failures import Failure, Misconfigured, Passing, Refused, failure
+from reasoner_workloads.curation.models.wire import Told
 
 log = logging.getLogger(__name__)
 
@@ -142,10 +143,10 @@ class BatchAPI:
     async def _get(self, method: str, path: str, content: Any) -> bytes:
         told = await self.call(method, path, content)
         if told.status != 200:
-            failure = wire.failure(told.status, told.headers, told.body)
-            if isinstance(failure, Refused) or (isinstance(failure, Misconfigured) and failure.field == "model"):
-                raise Misconfigured("batch", f"{failure} (no batch API is there, or not for this model)")
-            raise failure
+            failed = failure(*told)
+            if isinstance(failed, Refused) or (isinstance(failed, Misconfigured) and failed.field == "model"):
+                raise Misconfigured("batch", f"{failed} (no batch API is there, or not for this model)")
+            raise failed
         return told.body
 
 

@@ -1,39 +1,26 @@
 """Requests in batches, for half the price and within a day. Used by `endpoint` in place of single requests.
 
-Requests wait for each other for a while, then go as one batch. What a batch holds is noted in the job's store before it
-is begun, and its id as soon as there is one: a pod that is killed leaves a batch that its next life, or whoever takes
-over its rows, waits for in its place. A batch whose id got lost is found again at the provider by its name. A note goes
-when one pod has kept all its answers, or they will never come; where several have kept some each, it stays, and is read
-once by each pod that looks for batches. Of others' batches a pod follows those that hold what it wants, and of the
-answers it keeps what its rows wait for: another row, later, has the batch read once more."""
+Requests wait for each other for a while, then go as one batch, of which the job's store has a note (`notes`): a pod
+that is killed leaves a batch that its next life, or whoever takes over its rows, waits for in its place. A batch whose
+id got lost is found again at the provider by its name. Of others' batches a pod follows those that hold what it wants,
+and of the answers it keeps what its rows wait for: another row, later, has the batch read once more."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from array import array
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel
-
 from reasoner_api.curation import Batch
-from reasoner_workloads.common.store import Missing, Store
+from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.models import wire
 from reasoner_workloads.curation.models.batch_api import BatchAPI, Line, fault
+from reasoner_workloads.curation.models.failures import Failure, Misconfigured, Passing
+from reasoner_workloads.curation.models.notes import Note, Notes
 from reasoner_workloads.curation.models.segments import Completion
-from reasoner_workloads.curation.models.wire import Failure, Misconfigured, Passing
-
-ROOT = "batches/"
-
-
-class Note(BaseModel):
-    """What is noted of a batch."""
-
-    keys: list[str]
-    id: str = ""
 
 
 class Batches:
@@ -42,8 +29,7 @@ class Batches:
     def __init__(self, spec: Batch, api: BatchAPI, store: Store, role: str) -> None:
         self._spec = spec
         self._api = api
-        self._store = store
-        self._folder = f"{ROOT}{role}/"
+        self._notes = Notes(store, role)
         #: Requests that are in no batch yet, by key.
         self._new: dict[str, dict[str, Any]] = {}
         #: Who waits for which answer.
@@ -51,10 +37,6 @@ class Batches:
         #: By key, the batch that will bring its answer, and the one that has, until that is kept.
         self._coming: dict[str, str] = {}
         self._brought: dict[str, str] = {}
-        #: By batch, whose answers are not kept yet.
-        self._unkept: dict[str, set[str]] = {}
-        #: By batch, hashes of its keys: what is looked for in it, again and again.
-        self._hashes: dict[str, array[int]] = {}
         self._arrived, self._full = asyncio.Event(), asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._collecting: asyncio.Task[None] | None = None
@@ -74,7 +56,7 @@ class Batches:
 
     async def kept(self, key: str) -> None:
         """The answer to a request is in the store. Raises StoreError."""
-        await self._settle(self._brought, key)
+        await self._notes.settle(self._brought.pop(key, ""), key)
 
     async def close(self) -> None:
         """Wait for nothing more; what is under way is found again."""
@@ -100,39 +82,23 @@ class Batches:
 
     async def _adopt(self) -> None:
         """Wait for batches that others, or this pod's earlier lives, have begun, and that hold what is wanted."""
-        names = [key.removeprefix(self._folder) for key in await asyncio.to_thread(self._store.list, self._folder)]
-        self._hashes = {name: self._hashes[name] for name in names if name in self._hashes}
-        following = set(self._coming.values())
-        for name in names:
-            if name in following or self._is_useless(name):
-                continue
-            try:
-                note = Note.model_validate_json(await asyncio.to_thread(self._store.get, self._folder + name))
-            except Missing:  # all of it is kept meanwhile
-                continue
-            self._hashes[name] = array("q", map(hash, note.keys))
-            if self._is_useless(name):
-                continue
+        async for name, note in self._notes.holding(self._new, but=set(self._coming.values())):
             if not note.id and (found := await self._api.find(name)):
                 note.id = found
             if note.id:
                 self._expect(name, note.keys)
                 self._start(self._follow(note), note.keys)
 
-    def _is_useless(self, name: str) -> bool:
-        """Whether a batch is known to hold nothing that is wanted."""
-        return name in self._hashes and {hash(key) for key in self._new}.isdisjoint(self._hashes[name])
-
     async def _run(self, requests: dict[str, dict[str, Any]]) -> None:
         name, note = secrets.token_hex(16), Note(keys=list(requests))
         self._expect(name, note.keys)
-        await asyncio.to_thread(self._store.put, self._folder + name, note.model_dump_json().encode())
+        await self._notes.write(name, note)
         note.id = await self._api.submit(name, requests)
-        await asyncio.to_thread(self._store.put, self._folder + name, note.model_dump_json().encode())
+        await self._notes.write(name, note)
         await self._follow(note)
 
-    def _expect(self, name: str, keys: Iterable[str]) -> None:
-        self._unkept.setdefault(name, set(keys))
+    def _expect(self, name: str, keys: Collection[str]) -> None:
+        self._notes.expect(name, keys)
         self._coming |= dict.fromkeys(keys, name)
         for key in keys:
             self._new.pop(key, None)
@@ -167,7 +133,7 @@ class Batches:
     async def _lose(self, key: str, failure: Exception) -> None:
         """A request that no batch will bring an answer to; asked again, it goes into another."""
         try:
-            await self._settle(self._coming, key)
+            await self._notes.settle(self._coming.pop(key, ""), key)
         finally:
             # Only now, as a failure may end the pod.
             self._fail(key, failure)
@@ -177,17 +143,6 @@ class Batches:
         for future in self._waiting.pop(key, []):
             if not future.done():
                 future.set_exception(failure)
-
-    async def _settle(self, where: dict[str, str], key: str) -> None:
-        """Expect nothing more of a request; a batch of which nothing is expected is forgotten."""
-        name = where.pop(key, "")
-        left = self._unkept.get(name)
-        if left is None:
-            return
-        left.discard(key)
-        if not left:
-            del self._unkept[name]
-            await asyncio.to_thread(self._store.delete, self._folder + name)
 
     def _start(self, work: Coroutine[Any, Any, None], keys: Iterable[str]) -> asyncio.Task[None]:
         """Do it beside; what ends it, a bug included, ends the waiting for these."""

@@ -14,6 +14,7 @@ from reasoner_workloads.curation.models import wire
 from reasoner_workloads.curation.models.batch_api import WINDOW_HOURS, BatchAPI
 from reasoner_workloads.curation.models.batches import Batches
 from reasoner_workloads.curation.models.dialect import Dialect
+from reasoner_workloads.curation.models.failures import Empty, Lost, Misconfigured, Passing, Refused, failure
 from reasoner_workloads.curation.models.flights import Flights
 from reasoner_workloads.curation.models.hedge import hedged
 from reasoner_workloads.curation.models.persistence import Persistence
@@ -21,7 +22,7 @@ from reasoner_workloads.curation.models.purse import Bill, Purse
 from reasoner_workloads.curation.models.segments import Completion
 from reasoner_workloads.curation.models.traffic import Traffic
 from reasoner_workloads.curation.models.transport import Transport
-from reasoner_workloads.curation.models.wire import Empty, Lost, Misconfigured, Passing, Refused, Told
+from reasoner_workloads.curation.models.wire import Told
 
 #: What is asked to see whether the endpoint works.
 PROBE = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "Say yes."}]
@@ -153,16 +154,16 @@ class Endpoint:
 
         async def fetch() -> Told:
             told = await self._transport.call(method, path, content() if callable(content) else content)
-            failure = wire.failure(*told) if told.status != 200 else None
-            if isinstance(failure, Passing):
-                raise failure
+            failed = failure(*told) if told.status != 200 else None
+            if isinstance(failed, Passing):
+                raise failed
             return told
 
         try:
             return await self._persistence.tried(fetch, PATIENCE)
-        except Lost as failure:
+        except Lost as lost:
             # No model has worked on this.
-            raise Passing(str(failure)) from failure
+            raise Passing(str(lost)) from lost
 
     def _says(self, error: Exception, field: str = "") -> str:
         where = f"models.{self.role}.{field}" if field else f"models.{self.role}"

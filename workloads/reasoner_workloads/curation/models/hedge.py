@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from reasoner_workloads.curation.models.wire import Passing
+from reasoner_workloads.curation.models.failures import Passing
 
 T = TypeVar("T")
 

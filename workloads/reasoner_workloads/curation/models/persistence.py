@@ -17,9 +17,9 @@ from itertools import count
 from typing import Any, TypeVar
 
 from reasoner_workloads.curation.models import rates
+from reasoner_workloads.curation.models.failures import Denied, Empty, Failure, Passing, Refused
 from reasoner_workloads.curation.models.flights import Flights
 from reasoner_workloads.curation.models.suspicion import Newcomers, Suspect
-from reasoner_workloads.curation.models.wire import Denied, Empty, Failure, Passing, Refused
 
 log = logging.getLogger(__name__)
 

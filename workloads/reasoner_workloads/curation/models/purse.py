@@ -16,9 +16,9 @@ from reasoner_api.curation import Budget, Price
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.ledger import Ledger, cost_of
+from reasoner_workloads.curation.models.failures import Failure, Lost
 from reasoner_workloads.curation.models.funds import Fund
 from reasoner_workloads.curation.models.segments import Completion
-from reasoner_workloads.curation.models.wire import Failure, Lost
 
 COST, TOKENS = "maxCostUSD", "maxTokens"
 

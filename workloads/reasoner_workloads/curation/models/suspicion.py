@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 
 #: Witnesses of a try, at most: the latest alone tell how the server was when it failed. They are enough for a round of
-#: tries (`wire.RETRIES`) beside a healthy server.
+#: tries (`failures.RETRIES`) beside a healthy server.
 WITNESSES = 3
 #: What is too improbable to be chance.
 IMPROBABLE = 1e-6

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from reasoner_api.curation import Limits, ModelEndpoint
 from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.models import gate
+from reasoner_workloads.curation.models.failures import Passing, TimedOut
 from reasoner_workloads.curation.models.gate import Gate
 from reasoner_workloads.curation.models.rates import Rates
 from reasoner_workloads.curation.models.segments import Completion
-from reasoner_workloads.curation.models.wire import Passing, TimedOut
 
 #: Share of its time-out that a request may take before there are too many in flight.
 SLOW_SHARE = 0.5

@@ -14,7 +14,8 @@ from multidict import CIMultiDict
 from pydantic_core import to_json
 from yarl import URL
 
-from reasoner_workloads.curation.models.wire import Lost, Misconfigured, Passing, TimedOut, Told
+from reasoner_workloads.curation.models.failures import Lost, Misconfigured, Passing, TimedOut
+from reasoner_workloads.curation.models.wire import Told
 
 #: Seconds until a connection must stand, and the share of a short time-out that it may take.
 CONNECT_SECONDS, CONNECT_SHARE = 30.0, 0.5
