@@ -160,8 +160,9 @@ def _of_a_group(found: list[RunReport]) -> RunReport:
     first = found[0]
     if first.state != "Failed" or first.reason not in TAKEN_ALONG:
         return first
-    cause = next((one for one in found if one.state == "Failed" and one.reason not in TAKEN_ALONG), first)
-    return first.model_copy(update={"reason": cause.reason, "message": cause.message})
+    ended = [one for one in found if one.state in ("Failed", "Paused") and one.reason not in TAKEN_ALONG]
+    cause = next(iter(ended), first)
+    return first.model_copy(update={"state": cause.state, "reason": cause.reason, "message": cause.message})
 
 
 def _sum_stages(found: list[RunReport]) -> list[StageCount]:

@@ -119,6 +119,7 @@ def just_told_to_serve() -> dict[str, Any]:
 
 
 AWAY = RunReport(state="Paused", reason="VerifierUnavailable", message="the verifier does not answer: 503")
+LOST = RunReport(state="Failed", reason="PeerLost", message="another process of the group is gone")
 GAINED = RunReport(
     state="Succeeded",
     complete=True,
@@ -175,6 +176,18 @@ PAUSES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
     "a run paused for another reason waits for its user": (
         seen("GRPORun", job=SUSPENDED, status=paused("2026-01-01T00:00:00Z", "RewardCollapse")),
         ("Suspended", "False", "False", "True", "RewardCollapse"),
+    ),
+    "a run paused for want of its store waits for five minutes": (
+        seen("GRPORun", job=SUSPENDED, status=paused(reason="StoreUnavailable")),
+        ("Suspended", "False", "False", "True", "StoreUnavailable"),
+    ),
+    "a run paused for want of its store goes on by itself then": (
+        seen("GRPORun", job=SUSPENDED, status=paused("2026-01-02T02:59:00Z", "StoreUnavailable")),
+        ("Suspended", "False", "False", "False", "Suspended"),
+    ),
+    "a node that pauses takes the first one along": (
+        seen("GRPORun", job=job(), pods=(pod("demo-0", LOST, phase="Failed"), pod("demo-1", AWAY, 1, phase="Failed"))),
+        STALLED,
     ),
     "the user's own pause takes the place of the run's": (
         seen("GRPORun", {"suspend": True}, job=SUSPENDED, status=paused()),

@@ -7,14 +7,48 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from reasoner_workloads.common.store import open_store
+from reasoner_workloads.common.store import FileStore, StoreError, open_store
+from reasoner_workloads.grpo.measure import Measurements
 from reasoner_workloads.grpo.record import FOLDER, TRAIN, Record
 from reasoner_workloads.grpo.reward import Response, Score
 from reasoner_workloads.grpo.rollout.policy import StalePolicy
 
 
 def record(folder: Path, rank: int = 0, most: int = 256, version: int | None = None) -> Record:
-    return Record(open_store(folder.as_uri()), rank, most, lambda step: step if version is None else version, {})
+    store = open_store(folder.as_uri())
+    return Record(store, rank, most, lambda step: step if version is None else version, {}, print)
+
+
+class Away(FileStore):
+    """A store that takes nothing while `away`."""
+
+    away = True
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        if self.away:
+            raise StoreError("cannot connect")
+        super().put(key, data)
+
+
+def test_a_store_that_is_away_costs_the_record_and_not_the_run(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    kept = Record(Away(tmp_path), 0, 256, lambda step: step, {}, lambda *words: told.append(words))
+    kept.keep(*made(2), TRAIN, 7)
+    assert told == [("CompletionsNotKept", "the responses of step 7 are not kept: cannot connect")]
+
+
+def test_a_measurement_waits_for_the_store_unless_it_is_the_first(tmp_path: Path) -> None:
+    store, told = Away(tmp_path), []
+    kept = Measurements(store, lambda *words: told.append(words))
+    with pytest.raises(StoreError):
+        kept.keep(0, {"reward": 0.1})
+    kept.keep(20, {"reward": 0.2})
+    store.away = False
+    kept.keep(40, {"reward": 0.4})
+    assert told == [
+        ("MeasurementNotKept", "what was measured after step 20 is not kept yet: cannot connect"),
+    ]
+    assert kept.read() == {0: {"reward": 0.1}, 20: {"reward": 0.2}, 40: {"reward": 0.4}}
 
 
 def made(count: int, text: str = "x") -> tuple[list[Response], list[Score]]:
@@ -56,5 +90,5 @@ def test_responses_of_unproved_weights_are_not_kept(tmp_path: Path) -> None:
         raise StalePolicy(f"step {step}")
 
     with pytest.raises(StalePolicy):
-        Record(open_store(tmp_path.as_uri()), 5, 0, stale, {}).keep(*made(8), TRAIN, 1)
+        Record(open_store(tmp_path.as_uri()), 5, 0, stale, {}, print).keep(*made(8), TRAIN, 1)
     assert not list(tmp_path.iterdir())

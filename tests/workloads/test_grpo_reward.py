@@ -217,7 +217,9 @@ async def test_without_a_verdict_there_is_no_reward() -> None:
 
 async def test_trl_is_given_rewards_figures_and_everything_is_kept(tmp_path: Path) -> None:
     asked, metrics = Asked(True, False, None), {}
-    record = Record(open_store(tmp_path.as_uri()), 0, most=4, version=lambda step: step, question_ids={"2 + 3?": "q1"})
+    record = Record(
+        open_store(tmp_path.as_uri()), 0, most=4, version=lambda step: step, question_ids={"2 + 3?": "q1"}, warn=print
+    )
     function = TrainingReward(RewardFunction(Reward(), TOKENS, asked), record)
     texts = [r"so \boxed{50}", r"so \boxed{6}", r"so \boxed{hm}", "so it is"]
     rewards = await function(
@@ -259,7 +261,7 @@ async def test_trl_is_given_rewards_figures_and_everything_is_kept(tmp_path: Pat
 async def test_a_generation_whose_scoring_has_begun_is_not_scored_again(tmp_path: Path) -> None:
     """The verifier is asked while the trainer still computes log-probabilities."""
     asked, text = Asked(True), r"\boxed{42}"
-    record = Record(open_store(tmp_path.as_uri()), 0, most=4, version=lambda step: step, question_ids={})
+    record = Record(open_store(tmp_path.as_uri()), 0, 4, lambda step: step, {}, print)
     function = TrainingReward(RewardFunction(Reward(), TOKENS, asked), record)
     row = {"prompt": "p", "question": "6 * 7?", "answer": "42"}
     function.begin([row], [text], [list(text.encode())], asyncio.get_running_loop())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow.parquet
 from aiohttp import web
 
@@ -111,6 +113,21 @@ def test_a_dataset_too_small_for_a_generation_trains_nothing_and_does_not_pass_f
     code, report, log = Pod("grpo", task, tmp_path / "pod").run()
     assert (code, report.reason) == (2, "BadConfig"), log
     assert report.message.startswith("dataset: 1 training questions can be asked, and a generation asks 2 different")
+
+
+def test_a_run_pauses_for_want_of_its_store_and_goes_on_once_it_is_there(
+    seeds: Path, tmp_path: Path, endpoint: str
+) -> None:
+    storage = {"uri": "s3://later/models", "endpoint": endpoint}
+    task = grpo_task(seeds, tmp_path) | {"output": "s3://later/models/grporuns/default/small"}
+    task["work"]["storage"] = storage
+    code, report, log = Pod("grpo", task, tmp_path / "pod").run()
+    assert (code, report.state, report.reason) == (3, "Paused", "StoreUnavailable"), log
+    assert "NoSuchBucket" in report.message and "goes on by itself" in report.message
+    with contextlib.closing(boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")) as client:
+        client.create_bucket(Bucket="later")
+    code, report, log = Pod("grpo", task, tmp_path / "pod").run()
+    assert (code, report.state) == (0, "Succeeded"), log
 
 
 def test_sigterm_ends_at_a_point_that_the_next_pod_resumes_from(seeds: Path, tmp_path: Path) -> None:

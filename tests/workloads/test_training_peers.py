@@ -58,7 +58,7 @@ FINDINGS: dict[str, tuple[Exception, bool]] = {
     "a verifier that stays away": (VerifierUnavailable("no answer for 600 s"), True),
     "a sampler with other weights": (StalePolicy("the sampler holds the weights of step 3"), True),
     "a store that is away": (StoreError("cannot connect"), True),
-    "a checkpoint that cannot be fetched": (WorkloadError("cannot connect", reason="StoreUnavailable"), True),
+    "an input that cannot be fetched": (WorkloadError("cannot connect", reason="InputUnavailable"), True),
     "a fault of its own": (WorkloadError("a disk is full"), False),
     "a bad configuration, which needs no counting": (ConfigError("dataset: no such column"), False),
     "a pause": (Paused("no answer", reason="VerifierUnavailable"), False),

@@ -1,8 +1,8 @@
 """A run that has paused itself, for want of its verifier for example -> whether it stays so. Called by `grpo`; pure.
 
 Its pod ends with EXIT_PAUSED, which the Job neither counts nor gives up on; the report says why. The Job is then
-suspended, so that its GPUs are free, until something ends the pause: for want of a verifier that may be time or the
-verifier's return, for any other reason it is the user, who sets `suspend` and clears it."""
+suspended, so that its GPUs are free, until something ends the pause: for want of a verifier or the store that may be
+time or the verifier's return, for any other reason it is the user, who sets `suspend` and clears it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from reasoner_operator.plan import standing
 from reasoner_operator.seen import Object, Seen
 from reasoner_operator.status import State, final_report
 
-#: The reason of a pause that may end by itself.
-PASSING = "VerifierUnavailable"
+#: Reasons of pauses that may end by themselves, and the seconds until that is tried: None for as many as the spec says.
+PASSING = {"VerifierUnavailable": None, "StoreUnavailable": 300}
 
 
 def present(seen: Seen) -> Seen:
@@ -31,7 +31,7 @@ def state(seen: Seen, found: standing.Outcome, retry_seconds: int, now: datetime
         # A queue starts again at once what anybody else suspends: there the pods wait themselves, again and again.
         return None
     if (noted := _noted(seen)) is not None:
-        return None if noted.reason == PASSING and _is_over(seen, retry_seconds, now) else noted
+        return None if noted.reason in PASSING and _is_over(seen, _pause(noted, retry_seconds), now) else noted
     report = found.report
     resuming = standing.condition(seen.job, "Suspended") is not None
     if report is None or report.state != "Paused" or resuming:
@@ -41,10 +41,15 @@ def state(seen: Seen, found: standing.Outcome, retry_seconds: int, now: datetime
 
 def seconds_left(seen: Seen, paused: State, retry_seconds: int, now: datetime) -> float | None:
     """Seconds until a paused run is started again to see whether it can go on; None where only the user ends it."""
-    if paused.reason != PASSING:
+    if paused.reason not in PASSING:
         return None
     since = _since(seen) or now
-    return max(1.0, (since + timedelta(seconds=retry_seconds) - now).total_seconds())
+    return max(1.0, (since + timedelta(seconds=_pause(paused, retry_seconds)) - now).total_seconds())
+
+
+def _pause(paused: State, retry_seconds: int) -> int:
+    own = PASSING[paused.reason]
+    return retry_seconds if own is None else own
 
 
 def _noted(seen: Seen) -> State | None:

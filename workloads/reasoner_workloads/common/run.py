@@ -26,7 +26,7 @@ from reasoner_api.task import (
     VerifierTask,
 )
 from reasoner_workloads.common.progress import Reporter
-from reasoner_workloads.common.store import Store, open_store
+from reasoner_workloads.common.store import Store, StoreError, open_store
 
 T = TypeVar("T", CurationTask, VerifierTask, GRPOTask)
 
@@ -168,6 +168,9 @@ def _told(reporter: Reporter) -> Iterator[None]:
         state = "Paused" if isinstance(error, Paused) else "Failed"
         reporter.update(state=state, reason=error.reason, message=str(error))
         raise
+    except StoreError as error:
+        reporter.update(state="Failed", reason="StoreUnavailable", message=str(error))
+        raise WorkloadError(str(error), reason="StoreUnavailable") from error
     except Terminated:
         reporter.update(state="Failed", reason="Terminated", message="ended by SIGTERM before the work was done")
         raise

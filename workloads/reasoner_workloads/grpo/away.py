@@ -1,16 +1,21 @@
-"""What a run does whose verifier stays away: it keeps what it has learnt, lets go of its GPUs and says so, or counts as
-failed. Made by `train`, called by `trainer`."""
+"""What a run does whose verifier or store stays away: it keeps what it has learnt, lets go of its GPUs and says so, or
+counts as failed. Made by `train`, called by `trainer`; the store's part is used by `run`. Loads no torch by itself."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from reasoner_api.reward import Reward
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import Paused, Terminated
+from reasoner_workloads.common.store import Missing, StoreError
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
-from reasoner_workloads.training.callbacks import Watch
+
+if TYPE_CHECKING:
+    from reasoner_workloads.training.callbacks import Watch
 
 #: Seconds beyond the wait itself: the last request, and the checkpoint that is kept then.
 MARGIN = 300.0
@@ -22,6 +27,21 @@ def longest_wait(task: GRPOTask) -> float:
         return 0.0
     reward = task.work.reward
     return reward.verifier_unavailable.wait_seconds + reward.timeout_seconds + MARGIN
+
+
+@contextlib.contextmanager
+def waiting_for_the_store() -> Iterator[None]:
+    """A run whose store stays away, or refuses, pauses: what it has done is there, and no restart is worth an outage.
+    While it trains it goes on without (`record`, `measure`, `uploads`); this is how it begins, and ends."""
+    try:
+        yield
+    except Missing:
+        raise  # it answers, and something is gone
+    except StoreError as error:
+        raise Paused(
+            f"{error}; the run goes on by itself once the store answers, for which it is asked every five minutes",
+            reason="StoreUnavailable",
+        ) from error
 
 
 @dataclass

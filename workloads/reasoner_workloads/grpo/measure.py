@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from reasoner_workloads.common.store import Store
+from reasoner_workloads.common.store import Store, StoreError
 from reasoner_workloads.training.callbacks import Watch
 
 FOLDER = "evaluation"
@@ -18,11 +19,15 @@ FIGURES = ("reward", "accuracy", "extraction_failures")
 _STEP = re.compile(rf"{FOLDER}/step-(\d{{8}})\.json")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measurements:
     """What was measured after which step, kept in the run's store: a resumed run cannot measure an earlier policy."""
 
     store: Store
+    warn: Callable[[str, str], None]
+    """Told by reason and message of what could not be kept yet."""
+    _waiting: dict[int, dict[str, float]] = field(default_factory=dict)
+    """What is not kept yet, by step."""
 
     def read(self) -> dict[int, dict[str, float]]:
         """All of them, by step."""
@@ -30,8 +35,17 @@ class Measurements:
         return {step: json.loads(self.store.get(key)) for step, key in sorted(steps.items())}
 
     def keep(self, step: int, figures: dict[str, float]) -> None:
-        """Keep one; one made again after a restart takes the old one's place."""
-        self.store.put(f"{FOLDER}/step-{step:08d}.json", json.dumps(figures).encode())
+        """Keep one; one made again after a restart takes the old one's place. Where the store is away training goes on,
+        and it is kept together with the next; the first must be kept before anything is trained. Raises StoreError."""
+        self._waiting[step] = figures
+        try:
+            for waiting in sorted(self._waiting):
+                self.store.put(f"{FOLDER}/step-{waiting:08d}.json", json.dumps(self._waiting[waiting]).encode())
+                del self._waiting[waiting]
+        except StoreError as error:
+            if step == 0:
+                raise
+            self.warn("MeasurementNotKept", f"what was measured after step {step} is not kept yet: {error}")
 
 
 @dataclass

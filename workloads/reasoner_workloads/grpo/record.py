@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reasoner_workloads.common.store import Store
+from reasoner_workloads.common.store import Store, StoreError
 from reasoner_workloads.grpo.reward import Response, Score
 
 FOLDER = "completions"
@@ -41,6 +41,8 @@ class Record:
     """Optimizer steps in the weights that generate at a step of the trainer's."""
     question_ids: Mapping[str, str]
     """The dataset's ids by question, where it has them."""
+    warn: Callable[[str, str], None]
+    """Told by reason and message of what is not kept: no record is worth the steps since the last checkpoint."""
 
     def keep(self, responses: Sequence[Response], scores: Sequence[Score], what: str, step: int) -> None:
         """Write what was generated at a step, if this process's share is kept. `what`: TRAIN, TEST, benchmark-…"""
@@ -54,7 +56,10 @@ class Record:
         rows = [{**shared, **self._row(*pair)} for pair in zip(responses, scores, strict=True)]
         buffer = io.BytesIO()
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_schema()), buffer, compression="zstd")
-        self.store.put(f"{FOLDER}/{what}-step-{step:08d}-rank-{self.rank:04d}.parquet", buffer.getvalue())
+        try:
+            self.store.put(f"{FOLDER}/{what}-step-{step:08d}-rank-{self.rank:04d}.parquet", buffer.getvalue())
+        except StoreError as error:
+            self.warn("CompletionsNotKept", f"the responses of step {step} are not kept: {error}")
 
     def forget_from(self, step: int) -> None:
         """Remove what training generated at this step or later, before it was cut short of its next checkpoint. Called

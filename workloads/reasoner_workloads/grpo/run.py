@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.run import ConfigError, Run, load_task, run, store_of
+from reasoner_workloads.grpo.away import waiting_for_the_store
 from reasoner_workloads.grpo.rollout import server
 from reasoner_workloads.grpo.terms import load
 from reasoner_workloads.training import launch, peers
@@ -40,8 +41,9 @@ def main(argv: Sequence[str]) -> int:
 
 def serve(this: Run[GRPOTask]) -> None:
     """Generate for the pods that train, unless an earlier one has published."""
-    if not already_published(this):
-        server.serve(this)
+    with waiting_for_the_store():
+        if not already_published(this):
+            server.serve(this)
 
 
 def body(this: Run[GRPOTask]) -> None:
@@ -51,7 +53,7 @@ def body(this: Run[GRPOTask]) -> None:
     if this.task.work.evaluation.judge is not None:
         check(this.task.work.evaluation.judge.prompt)
     load(this.task.work.reward)
-    with peers.blamed():
+    with waiting_for_the_store(), peers.blamed():
         if already_published(this):
             return
         from reasoner_workloads.grpo.train import train_policy

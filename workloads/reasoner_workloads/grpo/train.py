@@ -87,8 +87,10 @@ class _Training:
         patience = Patience(tell=partial(this.reporter.warn, "VerifierAway"), stopping=lambda: stop.asked)
         judge = open_judge(this.task.verifier, work.reward, patience)
         function = RewardFunction(work.reward, inputs.tokens, judge, load(work.reward))
-        ids = inputs.questions.ids
-        record = Record(this.store, self.world.rank, work.rollout.kept_completions, self.policy.at, question_ids=ids)
+        record = Record(
+            this.store, self.world.rank, work.rollout.kept_completions, self.policy.at, inputs.questions.ids,
+            this.reporter.warn,
+        )  # fmt: skip
         let_go = await_server(this, self.world.main, self.checkpoints.finish)
         watch = self._watch(config, stop, bool(inputs.questions.test))
         trainer = self._trainer(config, inputs, TrainingReward(function, record, timing := Timing()), timing)
@@ -108,7 +110,7 @@ class _Training:
     def _watch(self, config: GRPOConfig, stop: Stop, measuring: bool) -> MeasuringWatch:
         """What follows the steps; and whether there is something to measure before the first."""
         this, work = self.this, self.work
-        measurements = Measurements(this.store)
+        measurements = Measurements(this.store, this.reporter.warn)
         measured = measurements.read()
         config.eval_on_start = measuring and 0 not in measured
         return MeasuringWatch(

@@ -16,7 +16,7 @@ from reasoner_api.manifest import MANIFEST_NAME, ArtifactManifest
 from reasoner_api.status import Checkpoint
 from reasoner_workloads.common.artifact import ArtifactError, fetch
 from reasoner_workloads.common.progress import Reporter
-from reasoner_workloads.common.run import Run, WorkloadError
+from reasoner_workloads.common.run import Run
 from reasoner_workloads.common.store import Store, StoreError
 from reasoner_workloads.training.uploads import Upload
 from reasoner_workloads.training.world import World
@@ -121,8 +121,6 @@ class Checkpoints:
             fetch(self.store.at(_at(step)), folder / f"checkpoint-{step}", endpoint=self.endpoint, region=self.region)
         except ArtifactError as error:
             return str(error)
-        except StoreError as error:
-            raise WorkloadError(str(error), reason="StoreUnavailable") from error
         return ""
 
     def _drop_oldest(self) -> None:

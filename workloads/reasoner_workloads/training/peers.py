@@ -18,7 +18,7 @@ from reasoner_workloads.common.store import StoreError
 GLOO = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting")
 #: Failures of what all nodes stand on, or that all have agreed on. The first node's pod fails of them; where it is
 #: well, `launch` counts how often the others take it along.
-SHARED = ("StalePolicy", "VerifierUnavailable", "StoreUnavailable", "InputUnavailable")
+SHARED = ("StalePolicy", "VerifierUnavailable", "InputUnavailable")
 
 
 @dataclass(frozen=True)
