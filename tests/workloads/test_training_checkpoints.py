@@ -140,6 +140,15 @@ def test_a_store_that_deletes_nothing_has_the_checkpoint_all_the_same(run: Run) 
     assert run.checkpoints.steps() == [40, 30]
 
 
+def test_what_a_killed_pod_had_no_time_to_drop_goes_with_the_next_beginning(run: Run) -> None:
+    run.store.keeps = True
+    for step in (10, 20, 30):
+        run.save(step, last=True)
+    run.store.keeps = False
+    assert run.checkpoints.restore(run.folder / "trainer") == 30
+    assert run.checkpoints.steps() == [30, 20]
+
+
 def _cut(path: Path) -> None:
     path.write_text("weig")
 

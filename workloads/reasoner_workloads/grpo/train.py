@@ -36,6 +36,7 @@ from reasoner_workloads.grpo.training_reward import TrainingReward
 from reasoner_workloads.training import launch, model
 from reasoner_workloads.training.callbacks import train
 from reasoner_workloads.training.checkpoints import Checkpoints
+from reasoner_workloads.training.disk import told_when_full
 from reasoner_workloads.training.stop import Stop, listen
 from reasoner_workloads.training.trackers import name_run
 from reasoner_workloads.training.watchdog import Watchdog
@@ -62,7 +63,9 @@ TRAINED = (0.03, 0.97)
 def train_policy(this: Run[GRPOTask]) -> None:
     """The whole run, in one of its processes."""
     with tempfile.TemporaryDirectory(prefix="grpo-") as own:
-        _Training(this, launch.workdir() if launch.is_rank() else Path(own)).run()
+        folder = launch.workdir() if launch.is_rank() else Path(own)
+        with told_when_full(folder):
+            _Training(this, folder).run()
 
 
 class _Training:

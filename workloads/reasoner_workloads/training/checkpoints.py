@@ -87,6 +87,9 @@ class Checkpoints:
             fault = self._fetch(folder, step) if self.world.first_of_node else ""
             faults = [found for found in self.world.gather(fault) if found]
             if not faults:
+                if self.world.main:
+                    # Who brought the newest may have ended before the oldest went.
+                    self._drop_oldest()
                 return step
             if self.world.main:
                 self.reporter.warn("CheckpointDamaged", f"passed over the checkpoint of step {step}: {faults[0]}")
@@ -110,10 +113,7 @@ class Checkpoints:
         print(f"checkpoint of step {checkpoint.step} is at {checkpoint.uri}", flush=True)
         self.reporter.update(last_checkpoint=checkpoint)
         self._damaged.discard(checkpoint.step)
-        try:
-            self._drop_oldest()
-        except StoreError as error:
-            self.reporter.warn("CheckpointsNotDropped", f"older checkpoints stay in the store for now: {error}")
+        self._drop_oldest()
 
     def _fetch(self, folder: Path, step: int) -> str:
         """What is wrong with the checkpoint; nothing when it is there and whole."""
@@ -125,15 +125,18 @@ class Checkpoints:
 
     def _drop_oldest(self) -> None:
         """Keep the newest; what has no manifest and is older than one that has is what some end left behind."""
-        whole = self.steps()
-        kept = set(whole[: self.keep])
-        for step in _steps_of(self.store.list(f"{FOLDER}/")):
-            if step in kept or step > whole[0]:
-                continue
-            # Manifest first: what is half deleted must not look whole.
-            self.store.delete(f"{_at(step)}/{MANIFEST_NAME}")
-            for key in self.store.list(f"{_at(step)}/"):
-                self.store.delete(key)
+        try:
+            whole = self.steps()
+            kept = set(whole[: self.keep])
+            for step in _steps_of(self.store.list(f"{FOLDER}/")):
+                if step in kept or step > whole[0]:
+                    continue
+                # Manifest first: what is half deleted must not look whole.
+                self.store.delete(f"{_at(step)}/{MANIFEST_NAME}")
+                for key in self.store.list(f"{_at(step)}/"):
+                    self.store.delete(key)
+        except StoreError as error:
+            self.reporter.warn("CheckpointsNotDropped", f"older checkpoints stay in the store for now: {error}")
 
 
 def _clear(folder: Path) -> None:

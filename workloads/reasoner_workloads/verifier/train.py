@@ -16,6 +16,7 @@ from reasoner_workloads.common.run import ConfigError, Run
 from reasoner_workloads.training import hub, launch, model
 from reasoner_workloads.training.callbacks import Watch, train
 from reasoner_workloads.training.checkpoints import Checkpoints
+from reasoner_workloads.training.disk import told_when_full
 from reasoner_workloads.training.inputs import Fetched, fetch_base_model, fetch_dataset
 from reasoner_workloads.training.outcome import Made, publish_model
 from reasoner_workloads.training.stop import Stop, listen
@@ -38,7 +39,9 @@ MOST_TOKENS = 2048
 def train_verifier(this: Run[VerifierTask]) -> None:
     """The whole run, in one of its processes."""
     with tempfile.TemporaryDirectory(prefix="verifier-") as own:
-        _Training(this, launch.workdir() if launch.is_rank() else Path(own)).run()
+        folder = launch.workdir() if launch.is_rank() else Path(own)
+        with told_when_full(folder):
+            _Training(this, folder).run()
 
 
 class _Training:
