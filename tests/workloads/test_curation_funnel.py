@@ -275,7 +275,7 @@ def test_sigterm_ends_a_pod_at_once_with_its_word(tmp_path: Path, pages: str, mo
     assert pod.stdout is not None
     assert "pages" in pod.stdout.readline()
     pod.terminate()
-    _, errors = pod.communicate(timeout=20)
+    _, errors = pod.communicate(timeout=120)
     assert (pod.returncode, errors) == (143, "")
     assert left(tmp_path, 0).reason == "Terminated"
 

@@ -54,7 +54,7 @@ def test_trained_measured_published_and_not_done_twice(seeds: Path, tmp_path: Pa
     checkpoints = model.parent / "checkpoints"
     assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000002", "step-00000004"]
 
-    code, again, log = pod.run(timeout=60)
+    code, again, log = pod.run(timeout=300)
     assert (code, again.artifacts, again.metrics) == (0, report.artifacts, report.metrics)
     assert "published already" in log
 
