@@ -34,7 +34,7 @@ async def main() -> None:
         store = FileStore(told.folder / "store")
         async with Responses(store, "bench") as responses:
             models = open_models(work, Purse(Ledger(), store), {}, 1)
-            model = models["solver"].at(await responses.open(""))
+            model = models["solver"].at((await responses.open("")).at(0))
 
             async def ask() -> int:
                 count = 0

@@ -125,6 +125,6 @@ async def opened(
             cell = await responses.open("")
             models = open_models(spec, purse or Purse(Ledger(), kept), env or {}, spec.shards)
             try:
-                yield {role: model.at(cell) for role, model in models.items()}
+                yield {role: model.at(cell.at(0)) for role, model in models.items()}
             finally:
                 await close_models(models)

@@ -73,10 +73,13 @@ class FileStore(Store):
             return path.is_file()
 
     def list(self, prefix: str = "") -> list[str]:
-        # Only the folder that the prefix reaches into is walked.
-        with self._speaking_of(prefix.rpartition("/")[0]) as base:
-            keys = (p.relative_to(self.root).as_posix() for p in base.rglob("*") if p.is_file())
-            return sorted(key for key in keys if key.startswith(prefix) and "/.tmp-" not in f"/{key}")
+        # Only what the prefix reaches is walked.
+        folder, _, start = prefix.rpartition("/")
+        with self._speaking_of(folder) as base:
+            reached = [path for path in base.glob("*") if path.name.startswith(start)]
+            files = (path for one in reached for path in (one, *one.rglob("*")) if path.is_file())
+            keys = (path.relative_to(self.root).as_posix() for path in files)
+            return sorted(key for key in keys if "/.tmp-" not in f"/{key}")
 
     def delete(self, key: str) -> None:
         with self._speaking_of(key) as path:

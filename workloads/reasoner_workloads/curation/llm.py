@@ -15,10 +15,10 @@ from reasoner_api.task import api_key_variable
 from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.curation import json_text
 from reasoner_workloads.curation.models import wire
+from reasoner_workloads.curation.models.cells import Answers
 from reasoner_workloads.curation.models.endpoint import Asked, Endpoint
 from reasoner_workloads.curation.models.failures import Refused
 from reasoner_workloads.curation.models.purse import Bill, Purse
-from reasoner_workloads.curation.models.responses import Cell
 from reasoner_workloads.curation.models.segments import Completion
 from reasoner_workloads.curation.models.traffic import Traffic
 from reasoner_workloads.curation.prompts import Messages, Reply
@@ -42,12 +42,12 @@ class Model:
         self.endpoint = endpoint
         default = 1.0 if role == "solver" else 0.0
         self.temperature = default if spec.temperature is None else spec.temperature
-        self._cell: Cell | None = None
+        self._kept: Answers | None = None
 
-    def at(self, cell: Cell) -> Model:
-        """The same model for the rows of a cell, where its answers are kept."""
+    def at(self, kept: Answers) -> Model:
+        """The same model for a row, with what is kept of its answers to that."""
         found = copy.copy(self)
-        found._cell = cell
+        found._kept = kept
         return found
 
     async def write(self, messages: Messages, seed: int | None = None) -> str:
@@ -75,7 +75,7 @@ class Model:
 
     async def _reply(self, messages: Messages, options: dict[str, Any]) -> Completion:
         """The answer to one request: the kept one, or one that is paid for and kept."""
-        assert self._cell is not None, "a model answers for a cell"
+        assert self._kept is not None, "a model answers for a row"
         body = {
             "model": self.spec.model,
             "messages": messages,
@@ -89,7 +89,7 @@ class Model:
             bill=Bill(self.role, sum(wire.tokens_of(message["content"]) for message in messages), self.spec.price),
         )
         try:
-            answering = self._cell.answer(asked.key, lambda: self.endpoint.complete(asked))
+            answering = self._kept.answer(asked.key, lambda: self.endpoint.complete(asked))
             completion, kept = await self.endpoint.flights.run(answering)
         except Refused as refusal:
             raise Dropped("refused", f"{self.role}: {refusal}"[:300]) from refusal

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from reasoner_workloads.curation.buckets import Bucket
-from reasoner_workloads.curation.models.responses import Cell
+from reasoner_workloads.curation.models.cells import Cell
 from reasoner_workloads.curation.records import Funnel, Record, Row
 
 #: Rows read at a time.

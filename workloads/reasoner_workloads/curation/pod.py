@@ -134,7 +134,7 @@ class Pod:
     async def _take(self, crew: Crew) -> None:
         while given := await self.feed.next():
             opened, place, row = given
-            await self.feed.finish(opened, place, await curate(row, crew.at(opened.cell)))
+            await self.feed.finish(opened, place, await curate(row, crew.at(opened.cell.at(row.place))))
 
     def _recall(self) -> None:
         """Count what this pod's earlier lives have done."""

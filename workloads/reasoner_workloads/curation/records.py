@@ -26,6 +26,9 @@ class Row:
     packed: bytes | None = None
     """The page's HTTP response, by zlib, where the source holds it: it is not fetched."""
 
+    place: int = 0
+    """On the line of all hashes, 64 bits."""
+
     @property
     def response(self) -> bytes | None:
         """That response."""

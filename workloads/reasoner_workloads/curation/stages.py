@@ -13,7 +13,7 @@ from reasoner_workloads.curation.filters.screens import Screens
 from reasoner_workloads.curation.grounding import occurs
 from reasoner_workloads.curation.judge import Judge
 from reasoner_workloads.curation.llm import Model
-from reasoner_workloads.curation.models.responses import Cell
+from reasoner_workloads.curation.models.cells import Answers
 from reasoner_workloads.curation.readers import Readers
 from reasoner_workloads.curation.records import Dropped, DroppedAt, Funnel, Record, Row
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
@@ -36,9 +36,9 @@ class Crew:
     filters: Filters
     funnel: Funnel
 
-    def at(self, cell: Cell) -> Crew:
-        """The same crew for the rows of a cell."""
-        return replace(self, models={role: model.at(cell) for role, model in self.models.items()})
+    def at(self, kept: Answers) -> Crew:
+        """The same crew for a row."""
+        return replace(self, models={role: model.at(kept) for role, model in self.models.items()})
 
 
 async def curate(row: Row, crew: Crew) -> Record:

@@ -79,7 +79,7 @@ def stretch(store: Store, parts: list[Part], low: int, high: int) -> Iterator[Ro
             for part, first in zip(parts, firsts, strict=False)
         ]
         page, asked = "", dict[str, str]()
-        for _, number, value in heapq.merge(*sources):
+        for place, number, value in heapq.merge(*sources):
             if isinstance(value, str):
                 yield _dropped(f"row-{number}", "", "malformed", value)
                 continue
@@ -93,7 +93,7 @@ def stretch(store: Store, parts: list[Part], low: int, high: int) -> Iterator[Ro
                 yield _dropped(name, url, "crowded_url", f"more than {MOST_BLOCKS} questions")
             else:
                 asked[question] = name
-                yield Row(name, url, hint, base64.b85decode(response) if response else None)
+                yield Row(name, url, hint, base64.b85decode(response) if response else None, int(place, 16))
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Every answer of a model, kept in the object store before anything depends on it: a pod that takes over, a later run
 and an edited later stage pay for no request that was answered once. Opened by `pod`, asked by `llm`.
 
-Answers lie in cells. A cell is one of 2^n equal stretches of the line of rows' hashes, named by its number in n binary
-digits: whatever the shards, a row's answers are in a cell whose digits its hash begins with. So a job finds what
-another kept, and a pod reads no more than what the rows at hand may ask for.
+Answers lie in cells (`cells`). A cell is one of 2^n equal stretches of the line of rows' hashes, named by its number in
+n binary digits: whatever the shards, a row's answers are in a cell whose digits its hash begins with. So a job finds
+what another kept, and a pod reads no more than what the rows at hand may ask for.
 
 `cache/responses/b<digits>/<writer>-<number>.jsonl.zst` holds what came while the segment before it was written: one
 answer where they are rare, many where they are not. A pod that is killed loses what was in flight to the models and
@@ -12,29 +12,24 @@ what was in flight to the store, and no more. A cell that is done with becomes o
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
-from weakref import WeakValueDictionary
 
-from reasoner_workloads.common.store import Missing, Store, StoreError
-from reasoner_workloads.curation.models.segments import Completion, Known, line, pack, unpack
+from reasoner_workloads.common.store import Store, StoreError
+from reasoner_workloads.curation.models.cells import Cell
+from reasoner_workloads.curation.models.segments import Completion, line
 
-log = logging.getLogger(__name__)
-
-ROOT = "cache/responses/b"
 #: Seconds from the start of one commit to that of the next at least: what comes meanwhile shares its requests, which
 #: object stores charge for.
 COMMIT_SECONDS = 0.2
 #: The store's requests at a time: its client blocks.
 THREADS = 8
 
-_Lines = dict["Cell", list[tuple[str, bytes]]]
+_Lines = dict[Cell, list[tuple[str, bytes]]]
 
 
 def digits_of(number: int, count: int) -> str:
@@ -65,11 +60,13 @@ class Responses:
         self._arrived: list[_Arrival] = []
         self._something = asyncio.Event()
         self._ending = asyncio.Event()
-        self.open_cells: set[Cell] = set()
+        self._bug: BaseException | None = None
+        self._cells: set[Cell] = set()
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="responses")
 
     async def __aenter__(self) -> Responses:
         self._committing = asyncio.create_task(self._commit_all())
+        self._committing.add_done_callback(self._end)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -82,18 +79,21 @@ class Responses:
             await self._commit(*self._take_all())
         finally:
             self.threads.shutdown()
-            for cell in list(self.open_cells):
+            for cell in self._cells:
                 cell.drop()
 
     async def open(self, digits: str) -> Cell:
         """A cell, with all that is kept of it. Raises StoreError."""
+        self._cells = {cell for cell in self._cells if not cell.is_dropped}
         cell = Cell(self, digits)
-        self.open_cells.add(cell)
+        self._cells.add(cell)
         await asyncio.get_running_loop().run_in_executor(self.threads, cell.read)
         return cell
 
     async def commit(self, cell: Cell, key: str, completion: Completion) -> None:
         """Return when an answer is durable. Raises StoreError."""
+        if self._bug is not None:
+            raise self._bug
         durable = asyncio.get_running_loop().create_future()
         self._arrived.append(_Arrival(cell, key, line(key, completion), durable))
         self._something.set()
@@ -107,6 +107,15 @@ class Responses:
             await self._commit(*self._take_all())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), COMMIT_SECONDS - (time.monotonic() - began))
+
+    def _end(self, committing: asyncio.Task[None]) -> None:
+        """A bug ends the waiting of all that would else wait for ever."""
+        if not committing.cancelled():
+            self._bug = committing.exception()
+        if self._bug is not None:
+            for one in self._arrived:
+                if not one.durable.done():
+                    one.durable.set_exception(self._bug)
 
     def _take_all(self) -> tuple[list[asyncio.Future[None]], _Lines]:
         """What has arrived: who waits, and the answers by cell."""
@@ -139,79 +148,3 @@ class Responses:
         name = f"{self._writer}-{self._number:06d}.jsonl.zst"
         for written in [self.threads.submit(cell.write, name, lines) for cell, lines in by_cell.items()]:
             written.result()
-
-
-class Cell:
-    """One cell while its rows are at hand."""
-
-    def __init__(self, responses: Responses, digits: str) -> None:
-        self._responses = responses
-        self._folder = f"{ROOT}{digits}/"
-        self._known = Known()
-        self._objects: set[str] = set()
-        self._asked: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    async def answer(self, key: str, ask: Callable[[], Awaitable[Completion]]) -> tuple[Completion, bool]:
-        """The kept answer to the request of that digest, else what `ask` brings, kept; and whether it was there. Rows
-        that want the same at the same time ask once. Raises StoreError, and as `ask`."""
-        lock = self._asked.setdefault(key, asyncio.Lock())
-        async with lock:
-            if (kept := self._known.get(key)) is not None:
-                return kept, True
-            completion = await ask()
-            await self._responses.commit(self, key, completion)
-            return completion, False
-
-    async def close(self) -> None:
-        """Make one object of the cell's many. Raises StoreError."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._responses.threads, self._join)
-        finally:
-            self.drop()
-
-    def drop(self) -> None:
-        """Let go of what was read; nothing in the store changes."""
-        self._responses.open_cells.discard(self)
-        self._known.close()
-
-    def read(self) -> None:
-        """Read what is kept of the cell, of those that it is part of and of those that are part of it."""
-        store, folder = self._responses.store, self._folder.removesuffix("/")
-        read: set[str] = set()
-        while True:
-            around = [store.list(f"{folder[:size]}/") for size in range(len(ROOT), len(folder))]
-            keys = [key for keys in (*around, store.list(folder)) for key in keys if key not in read]
-            if not keys:
-                return
-            for key in keys:
-                read.add(key)
-                try:
-                    self._take(key, store.get(key))
-                except Missing:
-                    # Joined by whoever is done with that cell: the next list has what it was joined to.
-                    self._objects.discard(key)
-
-    def _take(self, key: str, packed: bytes) -> None:
-        own = key.startswith(self._folder)
-        try:
-            self._known.add(list(unpack(packed)), own=own)
-        except (OSError, ValueError, KeyError) as error:
-            log.warning("%s is damaged (%s): what it held is asked for again", self._responses.store.at(key), error)
-            return
-        if own:
-            self._objects.add(key)
-
-    def write(self, name: str, lines: list[tuple[str, bytes]]) -> None:
-        """Write a segment."""
-        self._responses.store.put(self._folder + name, pack(one for _, one in lines))
-        self._known.add(lines, own=True)
-        self._objects.add(self._folder + name)
-
-    def _join(self) -> None:
-        if len(self._objects) < 2:
-            return
-        packed = pack(self._known.own())
-        whole = f"{self._folder}{hashlib.sha256(packed).hexdigest()[:16]}.jsonl.zst"
-        self._responses.store.put(whole, packed)
-        for key in self._objects - {whole}:
-            self._responses.store.delete(key)
