@@ -135,6 +135,23 @@ async def test_what_may_pass_is_tried_again(site: str) -> None:
     assert seen["/broken"] == host.ATTEMPTS
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"), [("/gone", 1), ("/pdf", 1), ("/bomb", 1), ("/loop", 4), ("/broken", 2 * host.ATTEMPTS)]
+)
+async def test_rows_of_a_page_that_will_not_be_had_ask_for_it_once(site: str, path: str, asked: int) -> None:
+    settings = Recrawl(
+        requests_per_second_per_host=1000, allow_addresses=["127.0.0.0/8"], max_page_bytes=50_000, max_redirects=3
+    )
+    async with Fetcher(settings, pods=1) as fetcher:
+        ends = []
+        for _ in range(2):
+            with pytest.raises(Dropped) as end:
+                await fetcher.page(site + path)
+            ends.append((end.value.reason, end.value.evidence))
+    assert ends[0] == ends[1]
+    assert seen[path] == asked
+
+
 @dataclass
 class Weather:
     """A host that fails in turn: the statuses of its next answers, None for a connection that is closed."""

@@ -24,6 +24,7 @@ from reasoner_workloads.curation.records import Dropped, Funnel, Row
 from reasoner_workloads.curation.recrawl import client, host
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard, Resolver
+from reasoner_workloads.curation.recrawl.host import ATTEMPTS
 from reasoner_workloads.curation.stages import Crew, curate
 from support.hostile import Listener, RawServer, Wire, endless, raw_server, response, wire
 
@@ -313,6 +314,27 @@ async def test_names_that_are_dead_hold_up_no_other_work(monkeypatch: pytest.Mon
         over.set()
     assert {type(end) for end in await asyncio.gather(*asked, return_exceptions=True)} == {socket.gaierror}
     await resolver.close()
+
+
+@pytest.mark.parametrize(("code", "tries"), [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 2 * ATTEMPTS)])
+async def test_a_name_that_is_not_there_is_asked_for_once(
+    monkeypatch: pytest.MonkeyPatch, code: int, tries: int
+) -> None:
+    asked: list[object] = []
+
+    def unknown(name: object, *_: object) -> list[tuple[Any, ...]]:
+        asked.append(name)
+        raise socket.gaierror(code, "no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(host, "FIRST_PAUSE", 0.001)
+    async with Fetcher(Recrawl(respect_robots_txt=False), 1) as fetcher:
+        for _ in range(2):
+            with pytest.raises(Dropped) as end:
+                await fetcher.page("http://gone.example/page")
+            assert end.value.reason == "http_error"
+            assert "gone.example" in end.value.evidence
+    assert len(asked) == tries
 
 
 def bomb(wbits: int = zlib.MAX_WBITS | 16, times: int = 1) -> bytes:

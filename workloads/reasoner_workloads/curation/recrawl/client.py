@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,8 +32,14 @@ async def at_once() -> None:
     """There is always room."""
 
 
+#: The name is not there, or has no address; a resolver that fails says something else.
+_NAMELESS = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Lasting(Dropped):
+    """A page that cannot be had, and will not be had by asking again."""
 
 
 class Passing(Exception):
@@ -110,13 +117,15 @@ class Client:
         except TimeoutError:
             raise Passing(f"no answer in {self._settings.timeout_seconds:g} s") from None
         except TooLarge:
-            raise Dropped("http_error", f"larger than {limit} bytes") from None
+            raise Lasting("http_error", f"larger than {limit} bytes") from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, Forbidden):
-                raise Dropped("forbidden_address", f"{url.raw_host}: {error.os_error}") from error
+                raise Lasting("forbidden_address", f"{url.raw_host}: {error.os_error}") from error
+            if isinstance(error.os_error, socket.gaierror) and error.os_error.errno in _NAMELESS:
+                raise Lasting("http_error", f"{type(error).__name__}: {error}"[:300]) from error
             raise Passing(f"{type(error).__name__}: {error}") from error
         except (aiohttp.InvalidURL, UnicodeError) as error:
-            raise Dropped("http_error", f"bad URL: {error}"[:300]) from error
+            raise Lasting("http_error", f"bad URL: {error}"[:300]) from error
         except (aiohttp.ClientError, Undecodable) as error:
             raise Passing(f"{type(error).__name__}: {error}"[:300]) from error
 

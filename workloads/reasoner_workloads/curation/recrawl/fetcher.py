@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -14,11 +15,13 @@ from reasoner_workloads.common.store import Store
 from reasoner_workloads.curation.charset import charset_of, decode
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.recrawl.cache import Kept, PageCache
-from reasoner_workloads.curation.recrawl.client import Answer, Client, Room, at_once
+from reasoner_workloads.curation.recrawl.client import Answer, Client, Lasting, Room, at_once
 from reasoner_workloads.curation.recrawl.guard import Guard
 from reasoner_workloads.curation.recrawl.hosts import Hosts
 from reasoner_workloads.curation.recrawl.message import answer_of
 
+#: Failures remembered: rows of one URL come one after the other.
+MOST_FAILED = 1024
 PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
@@ -35,6 +38,8 @@ class Fetcher:
         self._cache = PageCache(store, room) if store is not None and settings.cache_pages else None
         self._open = AsyncExitStack()
         self._under_way: dict[str, asyncio.Task[str]] = {}
+        #: By URL, why it is not to be had in this run.
+        self._failed: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
     async def __aenter__(self) -> Fetcher:
         await self._open.enter_async_context(self._client)
@@ -50,6 +55,8 @@ class Fetcher:
     async def page(self, url: str) -> str:
         """The page's HTML, redirects followed. Raises Dropped with `forbidden_address`, `robots` or `http_error`, and
         StoreError where the cache cannot be reached."""
+        if (known := self._failed.get(url)) is not None:
+            raise Dropped(*known)
         # Rows of one page, each with a question of its own, come together.
         task = self._under_way.get(url)
         if task is None:
@@ -58,6 +65,15 @@ class Fetcher:
         return await asyncio.shield(task)
 
     async def _page(self, url: str) -> str:
+        try:
+            return await self._text(url)
+        except Lasting as failure:
+            self._failed[url] = failure.reason, failure.evidence
+            if len(self._failed) > MOST_FAILED:
+                self._failed.popitem(last=False)
+            raise
+
+    async def _text(self, url: str) -> str:
         if self._cache is None:
             return text_of((await self._walk(url, None)).answer)
         kept = await self._cache.get(url)
@@ -94,15 +110,15 @@ class Fetcher:
             if answer.follow is None:
                 return Kept(str(url), time.time(), answer)
             url = self._guard.url(answer.follow, url)
-        raise Dropped("http_error", f"more than {self._settings.max_redirects} redirects")
+        raise Lasting("http_error", f"more than {self._settings.max_redirects} redirects")
 
 
 def text_of(answer: Answer) -> str:
     """An answer's page as text. Raises Dropped with `http_error` where it is none."""
     if answer.status != 200:
-        raise Dropped("http_error", str(answer.status))
+        raise Lasting("http_error", str(answer.status))
     if (kind := kind_of(answer)) not in PAGES:
-        raise Dropped("http_error", f"not a page but {kind[:100]}")
+        raise Lasting("http_error", f"not a page but {kind[:100]}")
     return decode(answer.body, charset_of(answer.headers.get("content-type", "")))
 
 
