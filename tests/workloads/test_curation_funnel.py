@@ -25,6 +25,7 @@ from reasoner_local import teacher, web
 from reasoner_local.corpus import Entry, expected, load, normalise
 from reasoner_workloads.common.artifact import verify
 from reasoner_workloads.common.store import Store, open_store
+from reasoner_workloads.curation.models import notes
 from reasoner_workloads.curation.publish import content_of, publish_all
 from support.http_server import serving
 
@@ -244,6 +245,7 @@ async def test_two_pods_that_publish_at_once_publish_the_same(three: Job) -> Non
     for key in before:
         if not key.startswith(WORK):
             three.store.delete(key)
+    three.store.put(f"{notes.ROOT}solver/left", b"by a pod that died")
     both = await asyncio.gather(*(asyncio.to_thread(publish_all, three.task, three.store) for _ in range(2)))
     assert both == [three.final, three.final]
     assert three.store.list() == before

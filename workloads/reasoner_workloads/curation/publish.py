@@ -22,6 +22,7 @@ from reasoner_workloads.curation.buckets import Done
 from reasoner_workloads.curation.dedupe import Questions
 from reasoner_workloads.curation.ledger import usages
 from reasoner_workloads.curation.llm import ROLES
+from reasoner_workloads.curation.models import notes
 from reasoner_workloads.curation.records import Funnel, Record
 from reasoner_workloads.curation.report import Tally
 from reasoner_workloads.curation.tables import Tables
@@ -69,6 +70,9 @@ def publish_all(task: CurationTask, store: Store) -> RunReport:
         usage=total(used.values()),
         artifacts=artifacts,
     )
+    for key in store.list(notes.ROOT):
+        # Of pods that died: no row is left that wants what these batches bring.
+        store.delete(key)
     store.put_new(REPORT, report.model_dump_json(by_alias=True).encode())
     return RunReport.model_validate_json(store.get(REPORT))
 

@@ -2,7 +2,7 @@
 
 A note says which requests a batch holds, and its id as soon as there is one; it is written before the batch is begun.
 It goes when one pod has kept all answers that it waits for, or they will never come; where several have kept some each,
-it stays, and is read once by each pod that looks for batches."""
+it stays until the job is published, and is read once by each pod that looks for batches."""
 
 from __future__ import annotations
 
