@@ -176,6 +176,25 @@ async def test_a_request_that_never_succeeds_among_others_that_do_drops_its_row_
     assert "others are answered" in end.value.evidence
 
 
+@pytest.mark.parametrize("others", [0, 200], ids=["alone", "among others"])
+async def test_two_rounds_find_out_a_poisoned_request_beside_a_healthy_server(server: ChatServer, others: int) -> None:
+    tried: list[int] = []
+
+    def reply(body: dict[str, Any]) -> Reply:
+        if body["messages"] != ASKED or body["seed"] != 7:
+            return "hello"
+        tried.append(len(server.asked))
+        return 500
+
+    server.reply = reply
+    async with opened(work(server, concurrency=4)) as models:
+        rows = (models["solver"].write(ASKED, seed) for seed in (7, *range(100, 100 + others)))
+        found, *rest = await asyncio.gather(*rows, return_exceptions=True)
+    assert isinstance(found, Dropped)
+    assert rest == ["hello"] * others
+    assert len(tried) == persistence.ROUNDS * (1 + failures.RETRIES)
+
+
 async def test_a_server_that_is_ill_for_a_while_costs_no_row(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
