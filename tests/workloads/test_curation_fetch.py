@@ -160,6 +160,7 @@ class Weather:
     robots: list[int | None] = field(default_factory=list)
     pages: list[int | None] = field(default_factory=list)
     retry_after: str = "0"
+    rules: str = ""
     asked: list[tuple[str, float]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -171,7 +172,9 @@ class Weather:
             request.transport.abort()
         if status != 200:
             return web.Response(status=status or 500, headers={"Retry-After": self.retry_after})
-        return web.Response(text="" if request.path == "/robots.txt" else "<p>page</p>", content_type="text/html")
+        return web.Response(
+            text=self.rules if request.path == "/robots.txt" else "<p>page</p>", content_type="text/html"
+        )
 
     def fetcher(self, **settings: Any) -> Fetcher:
         known = {"requests_per_second_per_host": 1000, "allow_addresses": ["127.0.0.0/8"], **settings}
@@ -300,3 +303,14 @@ async def test_more_than_a_burst_is_taken_in_pieces() -> None:
     began = time.monotonic()
     await limit.acquire(620)
     assert 0.1 <= time.monotonic() - began < 5
+
+
+async def test_hosts_with_long_rules_are_forgotten_for_others(
+    weather: Weather, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "MOST_RULES", 100)
+    weather.rules = "# " + "x" * 60
+    async with weather.fetcher() as fetcher:
+        for number in (1, 1, 2, 3, 3, 1):
+            assert await fetcher.page(weather.url.replace("127.0.0.1", f"127.0.0.{number}")) == "<p>page</p>"
+    assert [path for path, _ in weather.asked].count("/robots.txt") == 4

@@ -53,6 +53,7 @@ LINES: dict[str, tuple[bytes, str]] = {
     "an overlong URL": (b'{"url": "https://example.org/' + b"a" * 5000 + b'"}', "has a URL of 5020 characters"),
     "a URL that is a number": (b'{"url": 5}', "has a URL of type int"),
     "a URL that is a list": (b'{"url": ["https://example.org/1"]}', "has a URL of type list"),
+    "a URL that is no UTF-8": (b'{"url": "https://example.org/caf\xe9"}', "has a URL that is no UTF-8"),
     "a URL that is null": (b'{"url": null}', "has no URL in "),
     "no columns": (b"{}", "its columns: none"),
     "half a surrogate pair for a column": (b'{"\\ud800": 1}', "its columns: �"),
@@ -86,6 +87,17 @@ def test_a_file_whose_name_is_no_utf8(tmp_path: Path) -> None:
     ]
 
 
+def parquet(**columns: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def no_utf8(*values: bytes) -> pa.Array:
+    """Text as writers that check nothing leave it."""
+    return pa.array(values, pa.binary()).view(pa.string())
+
+
 #: A line that is odd and sound, and its row.
 ODD: dict[str, tuple[bytes, Row]] = {
     "a byte order mark": (b"\xef\xbb\xbf" + GOOD_LINE, Row("good", "https://example.org/good", "Good?")),
@@ -103,6 +115,10 @@ ODD: dict[str, tuple[bytes, Row]] = {
         b'{"id": 1, "url": "https://example.org/1", "question": {"text": "?"}}',
         Row("1", "https://example.org/1", ""),
     ),
+    "a byte order mark within the file": (
+        b"\n\xef\xbb\xbf" + GOOD_LINE,
+        Row("good", "https://example.org/good", "Good?"),
+    ),
     "an overlong question": (
         b'{"id": 1, "url": "https://example.org/1", "question": "' + b"a" * 50_000 + b'"}',
         Row("1", "https://example.org/1", "a" * 20_000),
@@ -115,12 +131,6 @@ def test_an_odd_line_is_read(tmp_path: Path, line: bytes, row: Row) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(line)
     assert read(path) == [row]
-
-
-def parquet(**columns: Any) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink)
-    return sink.getvalue()
 
 
 def table(rows: list[list[str]]) -> bytes:
@@ -239,6 +249,16 @@ TABLES: dict[str, tuple[str, bytes, list[str]]] = {
         parquet(id=["1"], url=[["https://example.org/1"]], link=["https://example.org/good"]),
         ["row 1 has a URL of type list"],
     ),
+    "Parquet with a day beyond the calendar": (
+        "rows.parquet",
+        parquet(url=["https://example.org/1", "https://example.org/good"], id=pa.array([2**31 - 1, 0], pa.date32())),
+        ["row 1 has a value of type date32[day] in id that cannot be read: days=2147483647"],
+    ),
+    "Parquet with a URL that is no UTF-8": (
+        "rows.parquet",
+        parquet(url=no_utf8(b"https://example.org/\xe9", b"https://example.org/good")),
+        ["row 1 has a URL that is no UTF-8"],
+    ),
     "Parquet with a URL that is no text": ("rows.parquet", parquet(url=[1.5]), ["row 1 has a URL of type float"]),
 }
 
@@ -285,3 +305,21 @@ def test_a_packed_source_that_is_a_bomb_is_a_drop_and_takes_no_memory(tmp_path: 
 def test_binary_text_in_parquet_is_text(tmp_path: Path) -> None:
     (tmp_path / "rows.parquet").write_bytes(parquet(url=[b"https://example.org/1"], id=["1"]))
     assert read(tmp_path / "rows.parquet") == [Row("1", "https://example.org/1", "")]
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view"])
+def test_text_in_parquet_that_is_no_utf8_is_read_as_far_as_it_goes(tmp_path: Path, kind: str) -> None:
+    question = no_utf8(b"caf\xe9", b"sound")
+    match kind:
+        case "large_string":
+            question = pa.array([b"caf\xe9", b"sound"], pa.large_binary()).view(pa.large_string())
+        case "string_view":
+            question = pa.array([b"caf\xe9", b"sound"], pa.binary_view()).view(pa.string_view())
+    urls = ["https://example.org/1", "https://example.org/2"]
+    (tmp_path / "rows.parquet").write_bytes(parquet(url=urls, id=["1", "2"], question=question))
+    assert read(tmp_path / "rows.parquet") == [Row("1", urls[0], "caf\ufffd"), Row("2", urls[1], "sound")]
+
+
+def test_blank_lines_before_the_header_of_csv_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"\r\n\nid,url\n\n1,https://example.org/1\n\n")
+    assert read(tmp_path / "rows.csv") == [Row("1", "https://example.org/1", "")]

@@ -26,8 +26,8 @@ class Row:
     packed: bytes | None = None
     """The page's HTTP response, by zlib, where the source holds it: it is not fetched."""
 
-    place: int = 0
-    """On the line of all hashes, 64 bits."""
+    place: int = field(default=0, compare=False)
+    """On the line of all hashes, 64 bits: by the URL."""
 
     @property
     def response(self) -> bytes | None:

@@ -44,6 +44,8 @@ class Host:
         self.rules: dict[URL, asyncio.Task[Rules]] = {}
         self.limit: Limit | None = None
         self.users = 0
+        self.sizes: dict[URL, int] = {}
+        """Characters of the rules."""
         self._open_at = 0.0
         self._patience = PATIENCE
         self._given_up = False

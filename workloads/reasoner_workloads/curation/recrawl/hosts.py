@@ -26,6 +26,10 @@ ROBOTS_ATTEMPTS = 5
 ROBOTS_SECONDS, FAULT_SECONDS = 86_400.0, 60.0
 #: Hosts remembered; rows of one that comes up again after so many others cost one more robots.txt.
 MOST_HOSTS = 4096
+#: Characters of all their rules, which take many times as much memory once they are read.
+MOST_RULES = 4 << 20
+
+_NO_RULES = Protego.parse("")
 
 
 class Hosts:
@@ -37,6 +41,7 @@ class Hosts:
         self._client = client
         self._guard = guard
         self._hosts: OrderedDict[str, Host] = OrderedDict()
+        self._size = 0
 
     async def read(self, url: URL, headers: Mapping[str, str]) -> Answer:
         """A page, in its host's turn, tried again where that may help. Raises Dropped, with `robots` where robots.txt
@@ -63,10 +68,13 @@ class Hosts:
         if name not in self._hosts:
             self._hosts[name] = Host(self._settings.concurrency_per_host)
         self._hosts.move_to_end(name)
-        oldest = next(iter(self._hosts))
-        if len(self._hosts) > MOST_HOSTS and not self._hosts[oldest].users:
-            del self._hosts[oldest]
-        return self._hosts[name]
+        host = self._hosts[name]
+        while len(self._hosts) > MOST_HOSTS or self._size > MOST_RULES:
+            unused = (other for other, one in self._hosts.items() if one is not host and not one.users)
+            if (oldest := next(unused, None)) is None:
+                break
+            self._size -= sum(self._hosts.pop(oldest).sizes.values())
+        return host
 
     async def _rules(self, host: Host, origin: URL) -> Rules:
         task = host.rules.get(origin)
@@ -97,6 +105,9 @@ class Hosts:
                 url = self._guard.url(answer.follow, url)
         except Dropped as failure:
             fault = Dropped("robots", f"robots.txt: {failure.evidence}") if failure.evidence.isdigit() else failure
-            return Rules(Protego.parse(""), now() + FAULT_SECONDS, fault)
+            return Rules(_NO_RULES, now() + FAULT_SECONDS, fault)
         text = answer.body.decode("utf-8-sig", "replace") if answer.status == 200 else ""
-        return Rules(Protego.parse(text), now() + ROBOTS_SECONDS)
+        host.sizes[origin] = len(text)
+        self._size = sum(size for one in self._hosts.values() for size in one.sizes.values())
+        # Beside the loop: of half a megabyte it takes a second.
+        return Rules(await asyncio.to_thread(Protego.parse, text), now() + ROBOTS_SECONDS)

@@ -78,6 +78,8 @@ def _url(value: Any, found: dict[str, Any], names: tuple[str, ...]) -> str:
     url = value.strip()
     if len(url) > LONGEST_URL:
         raise Malformed(f"has a URL of {len(url)} characters")
+    if "\N{REPLACEMENT CHARACTER}" in url:
+        raise Malformed(f"has a URL that is no UTF-8: {url[:100]!a}")
     try:
         url.encode()
         parts = urlsplit(url)

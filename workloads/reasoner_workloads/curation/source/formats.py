@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from warcio.exceptions import ArchiveLoadFailed
 
 from reasoner_api.curation import SourceFormat
-from reasoner_workloads.curation.source import warc
+from reasoner_workloads.curation.source import parquet, warc
 from reasoner_workloads.curation.source.columns import Malformed
 from reasoner_workloads.curation.source.csv_records import Unclosed, records_of
 from reasoner_workloads.curation.source.files import PACKED, File, Place
@@ -128,7 +128,8 @@ def _jsonl(file: io.BufferedReader) -> Values:
 
 def _object(line: bytes) -> dict[str, Any] | Malformed:
     try:
-        value = json.loads(line.decode("utf-8", "replace"))
+        # Also of files that were put together each line may begin with a byte order mark.
+        value = json.loads(line.decode("utf-8-sig", "replace"))
     except json.JSONDecodeError as error:
         return Malformed(f"is not JSON: {error.msg} at column {error.colno}")
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, nesting without end
@@ -144,7 +145,7 @@ def _csv(file: io.BufferedReader, where: File, place: Place) -> Values:
 
 
 def _rows(records: Iterator[list[str] | Malformed], where: File, place: Place) -> Values:
-    header = next(records, [])
+    header = next(filter(None, records), [])
     if isinstance(header, Malformed):
         raise place.fault(f"{where.name} has no header that can be read: it {header}", "format")
     _check_names(header, where, place)
@@ -183,9 +184,4 @@ def _parquet(file: File, place: Place) -> Values:
         wanted = [name for name in opened.schema_arrow.names if name in place.columns]
         # Without any of the columns there still are rows to count.
         for batch in opened.iter_batches(BATCH, columns=wanted or None):
-            yield from (_plain(row) for row in batch.to_pylist())
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Text that the file holds as bytes, as text."""
-    return {name: one.decode("utf-8", "replace") if isinstance(one, bytes) else one for name, one in row.items()}
+            yield from parquet.rows_of(batch)
