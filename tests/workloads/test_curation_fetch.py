@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -172,9 +173,8 @@ class Weather:
             request.transport.abort()
         if status != 200:
             return web.Response(status=status or 500, headers={"Retry-After": self.retry_after})
-        return web.Response(
-            text=self.rules if request.path == "/robots.txt" else "<p>page</p>", content_type="text/html"
-        )
+        text = self.rules if request.path == "/robots.txt" else "<p>page</p>"
+        return web.Response(text=text, content_type="text/html")
 
     def fetcher(self, **settings: Any) -> Fetcher:
         known = {"requests_per_second_per_host": 1000, "allow_addresses": ["127.0.0.0/8"], **settings}
@@ -308,9 +308,13 @@ async def test_more_than_a_burst_is_taken_in_pieces() -> None:
 async def test_hosts_with_long_rules_are_forgotten_for_others(
     weather: Weather, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def names(_: str, port: int, *__: object) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", names)
     monkeypatch.setattr(hosts, "MOST_RULES", 100)
     weather.rules = "# " + "x" * 60
     async with weather.fetcher() as fetcher:
         for number in (1, 1, 2, 3, 3, 1):
-            assert await fetcher.page(weather.url.replace("127.0.0.1", f"127.0.0.{number}")) == "<p>page</p>"
+            assert await fetcher.page(weather.url.replace("127.0.0.1", f"{number}.example")) == "<p>page</p>"
     assert [path for path, _ in weather.asked].count("/robots.txt") == 4
