@@ -12,6 +12,9 @@ from reasoner_api.base import Digest, Manifest, Model, ObjectName, Quantity, Sto
 #: Passed to the library unchanged; what it accepts is that library's business, not the API server's.
 Passthrough = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
+#: A seed of random numbers, as numpy takes it.
+Seed = Annotated[int, Field(ge=0, le=4294967295)]
+
 
 class LocalRef(Model):
     """A reference to an object in the same namespace."""

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reasoner_api.base import Digest, Model, Open
-from reasoner_api.common import Compute, DatasetRef, DeepSpeed, Passthrough, Scheduling, Storage
+from reasoner_api.base import Digest, Model, Open, rules
+from reasoner_api.common import Compute, DatasetRef, DeepSpeed, Passthrough, Scheduling, Seed, Storage
 from reasoner_api.evaluation import GRPOEvaluation
 from reasoner_api.guards import Guards
 from reasoner_api.reward import Reward, VerifierRef
@@ -19,6 +19,13 @@ from reasoner_api.verifier import BaseModelName
 
 class GRPOSettings(Model):
     """GRPO by TRL's GRPOTrainer, in TRL's own names; the defaults are the paper's."""
+
+    model_config = rules(
+        (
+            "!has(self.delta) || self.delta > 1.0 + self.epsilon",
+            "delta must be above 1 + epsilon: it bounds what epsilon leaves unclipped",
+        ),
+    )
 
     learning_rate: Annotated[float, Field(ge=0)] = 5e-7
     """Learning rate."""
@@ -50,9 +57,9 @@ class GRPOSettings(Model):
     """Coefficient of the KL loss term."""
     entropy_coef: Annotated[float, Field(ge=0)] = 0.001
     """Coefficient of the entropy bonus."""
-    loss_type: Annotated[str, Field(max_length=32)] = "bnpo"
+    loss_type: Literal["bnpo", "grpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"] = "bnpo"
     """Normalisation of the loss; `bnpo` is the token mean."""
-    scale_rewards: Annotated[str, Field(max_length=32)] = "group"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
     """Standard deviation that advantages are divided by."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Weight decay."""
@@ -62,7 +69,7 @@ class GRPOSettings(Model):
     """Whether training runs in bfloat16; false for full precision."""
     gradient_checkpointing: bool = True
     """Whether activations are recomputed to save memory."""
-    seed: int = 42
+    seed: Seed = 42
     """Seed of data order and sampling."""
     deepspeed: DeepSpeed | None = None
     """DeepSpeed settings; plain data parallelism when absent."""

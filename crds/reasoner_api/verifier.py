@@ -14,6 +14,7 @@ from reasoner_api.common import (
     DeepSpeed,
     Passthrough,
     Scheduling,
+    Seed,
     Storage,
     VerifierPrompt,
 )
@@ -72,7 +73,7 @@ class SFTTraining(Model):
     """Whether training runs in bfloat16; false for full precision."""
     gradient_checkpointing: bool = True
     """Whether activations are recomputed to save memory."""
-    seed: int = 42
+    seed: Seed = 42
     """Seed of the data order and of fresh weights."""
     save_steps: Annotated[int, Field(ge=1)] = 500
     """Optimizer steps between checkpoints."""

@@ -261,6 +261,10 @@ async def test_an_edit_of_an_immutable_field_is_refused_with_its_name(world: Wor
         ("VerifierTraining", {"dataset": {}}, "set exactly one of curationJobRef and uri"),
         ("GRPORun", {"verifier": {"rules": {}, "endpoint": "http://x", "model": "m"}}, "set exactly one of"),
         ("GRPORun", {"verifier": {"endpoint": "http://x"}}, "endpoint and model go together"),
+        ("GRPORun", {"grpo": {"lossType": "gspo"}}, r'spec\.grpo\.lossType.*supported values: "bnpo", "grpo"'),
+        ("GRPORun", {"grpo": {"scaleRewards": "no"}}, r"spec\.grpo\.scaleRewards"),
+        ("GRPORun", {"grpo": {"seed": -1}}, r"spec\.grpo\.seed"),
+        ("GRPORun", {"grpo": {"delta": 1.2}}, r"spec\.grpo: .*delta must be above 1 \+ epsilon"),
     ],
 )
 async def test_a_bad_spec_is_refused_with_the_reason(world: World, kind: str, spec: dict[str, Any], says: str) -> None:

@@ -34,11 +34,14 @@ import sys, threading
 from pathlib import Path
 from reasoner_api.task import CurationTask
 from reasoner_workloads.common.run import ConfigError, Run, Terminated, WorkloadError, run
+from reasoner_workloads.common.store import StoreError
 
 def works(this): this.reporter.update(complete=True, metrics={{"reward": 0.5}})
 def config(this): raise ConfigError("models.judge: no such model", reason="NoSuchModel")
 def fails(this): raise WorkloadError("the source is away", reason="SourceUnavailable")
 def bug(this): raise KeyError("oops")
+def lacks(this): raise ImportError("install bitsandbytes")
+def away(this): raise StoreError("s3://b/k: cannot connect")
 def waits(this):
     print("ready", flush=True)
     threading.Event().wait()
@@ -75,6 +78,8 @@ def left(tmp_path: Path) -> RunReport:
         ("config", 2, "Failed", "NoSuchModel", "models.judge: no such model"),
         ("fails", 1, "Failed", "SourceUnavailable", "the source is away"),
         ("bug", 1, "Failed", "Error", "KeyError: 'oops'"),
+        ("lacks", 2, "Failed", "BadConfig", "this image lacks something that the spec asks for: install bitsandbytes"),
+        ("away", 1, "Failed", "StoreUnavailable", "s3://b/k: cannot connect"),
     ],
 )
 def test_how_it_ends(tmp_path: Path, body: str, code: int, state: str, reason: str, message: str) -> None:
@@ -82,7 +87,7 @@ def test_how_it_ends(tmp_path: Path, body: str, code: int, state: str, reason: s
     _, errors = process.communicate(timeout=60)
     report = left(tmp_path)
     assert (process.returncode, report.state, report.reason, report.message) == (code, state, reason, message)
-    assert ("Traceback" in errors) == (body == "bug")
+    assert ("Traceback" in errors) == (body in ("bug", "lacks"))
     if body == "works":
         assert report.complete
         assert report.metrics == {"reward": 0.5}

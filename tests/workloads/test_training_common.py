@@ -49,6 +49,7 @@ def test_the_users_arguments_are_added() -> None:
         ({"zzz": 1}, "^grpo.args.zzz: TRL's Config has no such argument$"),
         ({"output_dir": "/y"}, "^grpo.args.output_dir is not yours to set here$"),
         ({"save_only_model": True}, "^grpo.args.save_only_model is not yours to set here$"),
+        ({"logging_strategy": "no"}, "^grpo.args.logging_strategy is not yours to set here$"),
         ({"save_steps": 7}, "^grpo.args.save_steps is not yours to set here: set checkpoint.everySteps$"),
         ({"deepspeed": {}}, "^grpo.args.deepspeed is not yours to set here: set grpo.deepspeed$"),
         ({"vllm_mode": "server"}, "^grpo.args.vllm_mode is not yours to set here: set rollout.mode$"),

@@ -168,6 +168,12 @@ def _told(reporter: Reporter) -> Iterator[None]:
         state = "Paused" if isinstance(error, Paused) else "Failed"
         reporter.update(state=state, reason=error.reason, message=str(error))
         raise
+    except ImportError as error:
+        # No other pod of this image will find it either.
+        traceback.print_exc()
+        message = f"this image lacks something that the spec asks for: {error}"
+        reporter.update(state="Failed", reason="BadConfig", message=message)
+        raise ConfigError(message) from error
     except StoreError as error:
         reporter.update(state="Failed", reason="StoreUnavailable", message=str(error))
         raise WorkloadError(str(error), reason="StoreUnavailable") from error

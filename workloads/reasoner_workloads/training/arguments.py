@@ -16,13 +16,15 @@ from reasoner_workloads.common.run import ConfigError
 C = TypeVar("C")
 Settings = GRPOSettings | SFTTraining
 
-#: Arguments that decide where things go, how runs resume and what the pods are sized for: the operator's business. In
-#: `args` they would contradict the manifests, or leave checkpoints that no run goes on from as it was.
+#: Arguments that decide where things go, how runs resume, what the pods are sized for and what guards and rewards are
+#: shown: the operator's business. In `args` they would contradict the manifests, leave checkpoints that no run goes on
+#: from as it was, or blind what watches the run.
 OWNED = frozenset((
     "output_dir", "push_to_hub", "resume_from_checkpoint", "deepspeed", "auto_find_batch_size",
     "save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node", "load_best_model_at_end",
     "enable_jit_checkpoint", "ignore_data_skip", "restore_callback_states_from_checkpoint",
     "eval_strategy", "eval_steps", "eval_on_start",
+    "logging_strategy", "logging_nan_inf_filter", "remove_unused_columns",
 ))  # fmt: skip
 
 
