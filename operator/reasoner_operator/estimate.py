@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from reasoner_api.curation import CurationJobSpec, Limits, ModelEndpoint, Models
 from reasoner_api.grpo import GRPORunSpec
 from reasoner_api.verifier import VerifierTrainingSpec
+from reasoner_operator.plan.generation import faults, generation
 
 #: Seconds of a 7B step on 4 x 8 H100 (section 4), and the share of it that scoring may take.
 STEP_SECONDS, SCORING_SHARE = 247.0, 0.1
@@ -168,34 +169,28 @@ def grpo(spec: GRPORunSpec, step_seconds: float, rows: int | None) -> Estimate:
     is the time of one generation with its optimizer steps, `rows` the training questions where they are known."""
     settings, processes = spec.grpo, _processes(spec)
     step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps * processes
-    generation = settings.per_device_train_batch_size * settings.steps_per_generation * processes
-    each = settings.steps_per_generation * settings.num_iterations / settings.gradient_accumulation_steps
-    warnings = []
+    made = generation(spec, processes)
+    warnings = faults(spec, processes)
     if not processes:
         warnings.append("rollout.mode: server takes the last of compute.nodes for itself: set at least 2")
-    if (spec.compute.gpus_per_node or 1) % spec.rollout.tensor_parallel_size:
+    if spec.rollout.mode == "server" and (spec.compute.gpus_per_node or 1) % spec.rollout.tensor_parallel_size:
         warnings.append("rollout.tensorParallelSize: does not divide compute.gpusPerNode")
-    if generation % settings.num_generations:
-        warnings.append(f"grpo.numGenerations: {settings.num_generations} does not divide {generation} completions")
-    prompts = generation // settings.num_generations
-    if rows is not None and rows < prompts:
-        warnings.append(f"dataset: {rows} questions are fewer than the {prompts} that a generation asks at a time")
-    if each % 1:
+    if rows is not None and rows < made.prompts:
+        warnings.append(f"dataset: {rows} questions are fewer than the {made.prompts} that a generation asks at a time")
+    if made.steps % 1:
         warnings.append("grpo.stepsPerGeneration: is no multiple of gradientAccumulationSteps")
-    elif spec.checkpoint.every_steps % each:
-        warnings.append(f"checkpoint.everySteps: is no multiple of the {each:g} optimizer steps of a generation")
     return Estimate(
         {
             **_pods(spec),
             "completionsAStep": step,
-            "completionsAGeneration": generation,
-            "promptsAGeneration": prompts,
-            "optimizerStepsAGeneration": each,
+            "completionsAGeneration": made.completions,
+            "promptsAGeneration": made.prompts,
+            "optimizerStepsAGeneration": made.steps,
             "optimizerSteps": settings.max_steps,
-            "generations": round(settings.max_steps / each, 1),
-            "verificationsAGeneration": generation,
-            "verificationsASecondNeeded": round(generation / (step_seconds * SCORING_SHARE), 1),
-            "hours": round(settings.max_steps / each * step_seconds / 3600, 1),
+            "generations": round(settings.max_steps / made.steps, 1),
+            "verificationsAGeneration": made.completions,
+            "verificationsASecondNeeded": round(made.completions / (step_seconds * SCORING_SHARE), 1),
+            "hours": round(settings.max_steps / made.steps * step_seconds / 3600, 1),
         },
         warnings=tuple(warnings),
     )

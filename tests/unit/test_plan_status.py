@@ -228,6 +228,18 @@ CASES: dict[str, tuple[Seen, tuple[str, str, str, str, str]]] = {
         seen("CurationJob", {"compute": {"profile": "h200"}}),
         ("Pending", "False", "False", "True", "UnknownProfile"),
     ),
+    "one does so before anything is waited for": (
+        seen("GRPORun", {"compute": {"profile": "h200"}}, references={QUESTIONS: None, JUDGE: None}),
+        ("Pending", "False", "False", "True", "UnknownProfile"),
+    ),
+    "a verifier's does, too": (
+        seen("VerifierTraining", {"compute": {"profile": "h200"}}, references={QUESTIONS: None}),
+        ("Pending", "False", "False", "True", "UnknownProfile"),
+    ),
+    "numbers that do not go together stall before anything is waited for": (
+        seen("GRPORun", {"grpo": {"numGenerations": 7}}, references={QUESTIONS: None, JUDGE: None}),
+        ("Pending", "False", "False", "True", "InvalidSpec"),
+    ),
     "a spec that an older CRD let through stalls": (
         seen("CurationJob", {"shards": 0}),
         ("Pending", "False", "False", "True", "InvalidSpec"),

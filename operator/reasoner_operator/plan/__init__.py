@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from reasoner_api.crd import CURATION, GRPO, VERIFIER
 from reasoner_operator.plan import curation, grpo, verifier
 from reasoner_operator.plan.compute import UnknownProfile
+from reasoner_operator.plan.generation import Uneven
 from reasoner_operator.plan.outcome import stalled
 from reasoner_operator.plan.restored import restored
 from reasoner_operator.plan.rollout import NoNodeLeft
@@ -33,6 +34,6 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
         return stalled(seen, "InvalidSpec", f"spec.{describe(error)}", now)
     except UnknownProfile as error:
         return stalled(seen, "UnknownProfile", f"spec.{error}", now)
-    except NoNodeLeft as error:
+    except (NoNodeLeft, Uneven) as error:
         return stalled(seen, "InvalidSpec", f"spec.{error}", now)
     return replace(made, apply=(*restored(seen), *made.apply))

@@ -6,9 +6,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from reasoner_api.common import Compute
 from reasoner_api.grpo import GRPORunSpec, GRPOWork
-from reasoner_api.task import GRPOTask, InputArtifact, VerifierEndpoint, api_key_variable
-from reasoner_operator.plan import figures, outcome, pause, promotion, references, rollout, standing, training
+from reasoner_api.task import GRPOTask, InputArtifact, Topology, VerifierEndpoint, api_key_variable
+from reasoner_operator.plan import (
+    figures,
+    generation,
+    outcome,
+    pause,
+    promotion,
+    references,
+    rollout,
+    standing,
+    training,
+)
 from reasoner_operator.plan.job import Work
 from reasoner_operator.seen import Object, Patch, Plan, Seen, Target
 from reasoner_operator.settings import Settings
@@ -23,6 +34,8 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     if standing.is_over(seen):
         return _let_go(seen, outcome.finished(seen, now))
     if seen.job is None:
+        # What cannot begin says so before it waits for anything.
+        _placed(seen, spec, settings)
         dataset = references.dataset_of(seen, spec.dataset, "dataset")
         verifier = references.verifier_of(seen, spec.verifier)
         keys = references.keys(spec, seen.namespace)
@@ -82,9 +95,8 @@ def _let_go(seen: Seen, made: Plan) -> Plan:
 
 
 def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> Work:
-    """One pod a node."""
-    compute = training.placed(seen, spec.compute, settings)
-    topology = rollout.split(training.topology(compute), spec.rollout)
+    """One pod a node. Raises as `_placed`."""
+    compute, topology = _placed(seen, spec, settings)
     container = training.container("grpo", settings.images.trainer, compute, spec.storage)
     pods = topology.nodes + topology.rollout_nodes
     return Work(
@@ -108,6 +120,20 @@ def work(seen: Seen, spec: GRPORunSpec, inputs: _Inputs, settings: Settings) -> 
         grace_seconds=spec.checkpoint.grace_period_seconds,
         gang=True,
     )
+
+
+def _placed(seen: Seen, spec: GRPORunSpec, settings: Settings) -> tuple[Compute, Topology]:
+    """Where the run's processes are, and how many.
+
+    Raises:
+        UnknownProfile: as `training.placed`.
+        NoNodeLeft: as `rollout.split`.
+        Uneven: as `generation.check`.
+    """
+    compute = training.placed(seen, spec.compute, settings)
+    topology = rollout.split(training.topology(compute), spec.rollout)
+    generation.check(spec, topology.nodes * topology.processes_per_node)
+    return compute, topology
 
 
 def _api_keys(spec: GRPORunSpec) -> tuple[Object, ...]:

@@ -30,6 +30,8 @@ def plan(seen: Seen, settings: Settings, now: datetime) -> Plan:
     """Make the training Job, say how it stands, and once it has succeeded serve what it made."""
     spec = VerifierTrainingSpec.model_validate(seen.obj["spec"])
     if seen.job is None and not standing.is_over(seen):
+        # A profile that is not there shows before anything is waited for.
+        training.placed(seen, spec.compute, settings)
         dataset = references.dataset_of(seen, spec.dataset, "verifierData")
         if not isinstance(dataset, InputArtifact):
             return outcome.waiting(seen, dataset, references.keys(spec, seen.namespace), now)
