@@ -12,30 +12,20 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import boto3
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    SSLError,
-)
-from s3transfer.exceptions import RetriesExceededError
+from botocore.exceptions import ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from reasoner_workloads.common.store_base import CHUNK, Missing, Store, StoreError, replacing
+from reasoner_workloads.common import s3_failures
+from reasoner_workloads.common.s3_failures import FAILURES, Away
+from reasoner_workloads.common.store_base import CHUNK, Missing, Store, replacing
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
-_BUSY = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling", "ThrottlingException"})
 #: Seconds for which a store that is away is tried again; and one that has not answered this process yet, whose address
 #: may be wrong.
 PATIENCE, FIRST_PATIENCE = 300.0, 30.0
@@ -45,12 +35,8 @@ QUICK_TRIES = 8
 PAUSES = wait_random_exponential(multiplier=0.5, max=15)
 #: Times in a row that a body may break off before anything of it has come.
 BREAKS = 8
-#: Seconds between two lines that say so.
+#: Seconds between two lines of the log that say that it is away.
 _LINE_SECONDS = 15.0
-
-
-class Away(StoreError):
-    """The store does not answer, or says that it cannot just now: it is worth another try."""
 
 
 def _patient(method: Callable[Concatenate[S3Store, P], T]) -> Callable[Concatenate[S3Store, P], T]:
@@ -101,18 +87,9 @@ class S3Store(Store):
         """Failures of boto3 as StoreErrors that name the object."""
         try:
             yield
-        except (ClientError, BotoCoreError, Boto3Error, RetriesExceededError) as error:
-            cause = _cause(error)
-            self._has_answered |= isinstance(cause, ClientError)
-            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in _MISSING:
-                raise Missing(f"{self.at(key)} does not exist") from None
-            if isinstance(cause, NoCredentialsError):
-                raise StoreError(
-                    f"{self.at(key)}: {error}: name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in "
-                    "storage.credentialsSecretRef, or a service account with the right to the bucket in "
-                    "compute.serviceAccountName"
-                ) from error
-            raise (Away if _may_pass(cause) else StoreError)(f"{self.at(key)}: {cause}") from error
+        except FAILURES as error:
+            self._has_answered |= s3_failures.is_answer(error)
+            raise s3_failures.told(error, self.at(key)) from error
         self._has_answered = True
 
     @_patient
@@ -198,21 +175,3 @@ class S3Store(Store):
     def delete(self, key: str) -> None:
         with self._speaking_of(key):
             self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
-
-
-def _cause(error: Exception) -> Exception:
-    """What is behind an error of a transfer, which is many requests."""
-    if isinstance(error, RetriesExceededError):
-        return error.last_exception if isinstance(error.last_exception, Exception) else error
-    if isinstance(error, Boto3Error) and isinstance(error.__context__, Exception):
-        return error.__context__
-    return error
-
-
-def _may_pass(cause: Exception) -> bool:
-    if isinstance(cause, ClientError):
-        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= 500 or status == 429 or cause.response["Error"]["Code"] in _BUSY
-    # A certificate that is not trusted is the configuration's fault.
-    passing = isinstance(cause, (ConnectionError, HTTPClientError, IncompleteReadError))
-    return passing and not isinstance(cause, SSLError)
