@@ -62,6 +62,11 @@ PAGES: dict[str, tuple[str, str]] = {
     "entities alone": ("&amp;" * 200_000, "no_human_answer"),
     "characters that are none": ("<p>" + "&#x110000;&#0;&#xd800;" * 10_000, ""),
     "NULs": (qa("100 \0°C"), "100"),
+    "control characters": (qa("100\x1b°C"), "100 °C"),
+    "control characters behind what is no answer": (
+        "<details><summary>What is the boiling point of water?</summary>\x1b100 °C</details>",
+        "100 °C",
+    ),
     "half a surrogate pair": (qa("100 \ud800 °C"), "100"),
     "attributes without end": ("<p " + " ".join(f"a{n}=1" for n in range(100_000)) + ">x", "unreadable"),
     "attributes that hide in quotes": ("<p " + "".join(f'a{n}=">"' for n in range(100_000)) + ">x", "unreadable"),

@@ -31,6 +31,8 @@ MOST_PAIRS = 2_000_000
 MOST_HEFT = 150_000_000
 #: Stands for a space of preformatted text until the others are folded (a private-use character).
 _KEPT_SPACE = "\ue000"
+#: Spaces, and the control characters that pages hold by mistake.
+_GAP = re.compile(r"[ \t\f\v\r\xa0\x00-\x08\x0e-\x1f\x7f]+")
 _RAISED = {"sup": "^", "sub": "_"}
 
 
@@ -84,7 +86,7 @@ def _fault_of(root: HtmlElement) -> str | None:
 def text_of(node: HtmlElement) -> str:
     """The node's text: a line for each block, formulas as LaTeX, `x<sup>2</sup>` as `x^2`, images by their alt."""
     text = "".join(_pieces(node))
-    lines = (re.sub(r"[ \t\f\v\r\xa0]+", " ", line).strip() for line in text.split("\n"))
+    lines = (_GAP.sub(" ", line).strip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip().replace(_KEPT_SPACE, " ")
 
 
@@ -161,7 +163,9 @@ def _having(names: tuple[str, ...]) -> etree.XPath:
 
 
 def remove(nodes: list[HtmlElement]) -> None:
-    """Take elements out of their document; what follows them stays."""
+    """Take elements out of their document; what follows them stays. An element without anything is left: lxml would
+    not take back its own text where that holds control characters."""
     for node in nodes:
         if node.getparent() is not None:
-            node.drop_tree()
+            node.clear(keep_tail=True)
+            node.tag = "span"
