@@ -52,7 +52,8 @@ class Hang(Model):
     """Fires when there has been no step for so many times the median time of a generation with all its steps."""
     min_seconds: Annotated[float, Field(ge=1)] = 1800.0
     """Seconds without a step that are never taken for a hang; of the first step nothing else is known. While scores are
-    waited for, `reward.verifierUnavailable.waitSeconds` is waited out as well."""
+    waited for, `reward.verifierUnavailable.waitSeconds` is waited out as well, and each of the verifier's answers is a
+    sign of life."""
 
 
 class Guards(Model):

@@ -88,9 +88,10 @@ class Client(VerifierClient):
 
     def __init__(self, url: str, api: str = "completions", wait: float = 0.3, **reward: Any) -> None:
         self.told: list[str] = []
+        self.signs: list[None] = []
         endpoint = VerifierEndpoint(endpoint=url, model="verifier", prompt=PROMPT, api=api)
         settings = Reward(verifier_unavailable={"wait_seconds": wait}, **reward)
-        super().__init__(endpoint, settings, Patience(first=0.005, longest=0.05, tell=self.told.append))
+        super().__init__(endpoint, settings, Patience(0.005, 0.05, self.told.append, lambda: self.signs.append(None)))
 
     async def __aenter__(self) -> Client:
         return self
@@ -127,6 +128,7 @@ async def test_no_more_requests_are_in_flight_than_allowed(server: tuple[Server,
     found, url = server
     async with Client(url, concurrency=4) as judge:
         assert await judge.judge(numbered(20)) == [False, True] + [False] * 18
+        assert len(judge.signs) == 20  # of life, for a watchdog
     assert found.most_busy == 4
 
 

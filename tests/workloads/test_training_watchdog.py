@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,18 @@ def test_what_the_run_may_wait_for_is_no_hang(dog: Watchdog, monkeypatch: pytest
         with dog.waiting(60):
             assert not bitten.wait(1.5)
         assert bitten.wait(10)
+
+
+def test_what_gets_on_slowly_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verifier that takes hours for a generation, and answers all the while."""
+    bitten = threading.Event()
+    monkeypatch.setattr(launch, "leave_at_once", lambda *_: bitten.set())
+    reporter = contextlib.closing(Reporter(Word(host="127.0.0.1", port=0)))
+    with reporter as told, Watchdog(Hang(factor=2, min_seconds=3), 1, told, World()) as dog:
+        for _ in range(80):
+            assert not bitten.wait(0.05)
+            dog.sign_of_life()
+        assert bitten.wait(20)
 
 
 def test_a_measurement_in_every_generation_is_taken_off_its_time(

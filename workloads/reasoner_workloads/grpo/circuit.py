@@ -40,6 +40,8 @@ class Patience:
     """Seconds between later ones at most."""
     tell: Callable[[str], None] = print
     """Told once when the server is taken to be away."""
+    answered: Callable[[], None] = lambda: None
+    """Called at each answer."""
     stopping: Callable[[], bool] = lambda: False
     """Whether there is no more time to wait."""
 
@@ -103,6 +105,7 @@ class Circuit:
             self._failed(str(why))
             return None
         self.answers += 1
+        self.patience.answered()
         self._failures = 0
         self._since = time.monotonic()
         return found

@@ -87,7 +87,11 @@ class _Training:
         inputs = fetch(this, self.folder, self.world)
         data.require(inputs.questions, prompts_a_generation(config))
         stop = listen(this)
-        patience = Patience(tell=partial(this.reporter.warn, "VerifierAway"), stopping=lambda: stop.asked)
+        watch = self._watch(config, stop, bool(inputs.questions.test))
+        patience = Patience(
+            tell=partial(this.reporter.warn, "VerifierAway"), answered=watch.watchdog.sign_of_life,
+            stopping=lambda: stop.asked,
+        )  # fmt: skip
         judge = open_judge(this.task.verifier, work.reward, patience)
         function = RewardFunction(work.reward, inputs.tokens, judge, load(work.reward))
         record = Record(
@@ -95,7 +99,6 @@ class _Training:
             this.reporter.warn,
         )  # fmt: skip
         let_go = await_server(this, self.world.main, self.checkpoints.finish)
-        watch = self._watch(config, stop, bool(inputs.questions.test))
         trainer = self._trainer(config, inputs, TrainingReward(function, record, timing := Timing()), timing)
         evaluation = Evaluation(this, Examiner(trainer, function, record), patience, inputs.questions.test)
         trainer.measure, trainer.give_up = evaluation.held_out, Away(trainer, watch, work.reward)

@@ -27,6 +27,8 @@ from reasoner_workloads.training.world import World
 
 #: Generations whose time is remembered.
 REMEMBERED = 101
+#: Seconds within which a further sign of life tells nothing new.
+OFTEN = 1.0
 
 
 def patience(durations: Sequence[float], hang: Hang) -> float:
@@ -80,6 +82,11 @@ class Watchdog(TrainerCallback):
             yield
         finally:
             self._allow(0.0)
+
+    def sign_of_life(self) -> None:
+        """What is waited for gets on, however slowly: answers of a verifier. Called at each, from any thread."""
+        if time.monotonic() > self._sign + OFTEN:
+            self._beat()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         now = self._stepped = time.monotonic()
