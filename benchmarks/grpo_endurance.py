@@ -1,9 +1,10 @@
 """Does a GRPORun learn, whatever happens to it? The tiny base model is trained on three seeds by one process and by two
 with ZeRO-2, two optimizer steps a generation; then the first seed again by each while it is killed (SIGKILL) five times
 and, where there are two, frozen (SIGSTOP) once, after steps drawn by lot, each time followed by a fresh pod as the Job
-would start it. It holds when the reward on held-out questions rises clearly in every run, and the battered runs end as
-near to the unbroken ones as the seeds lie apart. `python benchmarks/grpo_endurance.py`: nothing but CPython and the
-trainer's packages, and a C++ compiler for DeepSpeed."""
+would start it, on an object store that fails every fourth request. It holds when the reward on held-out questions rises
+clearly in every run, and the battered runs end as near to the unbroken ones as the seeds lie apart.
+`python benchmarks/grpo_endurance.py`: nothing but the project with its `dev` packages, and a C++ compiler for
+DeepSpeed."""
 
 from __future__ import annotations
 
@@ -26,7 +27,12 @@ from typing import Any
 
 from processes import environment, rank_of
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
 from reasoner_api.report import RunReport
+from reasoner_workloads.common.store import open_store
+from support.object_store import object_store
+from support.store_weather import StoreWeather
 
 STEPS, SAVE_STEPS, STEPS_A_GENERATION, LAST = 60, 4, 2, 10
 #: Held-out reward that must be gained, of at most 1.
@@ -61,13 +67,12 @@ def hold(root: Path, arguments: argparse.Namespace, processes: int) -> bool:
     for pod in unbroken:
         pod.finish()
         print(pod.row(), flush=True)
-    battered, chance = Pod(root, f"battered-{processes}", arguments.seeds[0], processes), random.Random(processes)
-    freezes = int(processes > 1)
-    for number, step in enumerate(sorted(chance.sample(range(2, STEPS - 1), arguments.kills + freezes))):
-        frozen = freezes and number == arguments.kills // 2
-        print(battered.suffer(step, chance.randrange(processes), signal.SIGSTOP if frozen else signal.SIGKILL))
-    battered.finish()
-    print(battered.row(unbroken[0]), flush=True)
+    with object_store() as target, StoreWeather(target, seed=processes).served() as weather:
+        battered = Pod(root, f"battered-{processes}", arguments.seeds[0], processes, weather.url)
+        batter(battered, arguments.kills)
+        print(battered.row(unbroken[0]), flush=True)
+    failed = {fault: times for fault, times in weather.met.items() if fault != "none"}
+    print(f"{sum(failed.values())} of {weather.met.total()} requests to its store failed: {failed}", flush=True)
     risen = all(pod.after - pod.before >= CLEAR for pod in (*unbroken, battered))
     near = True
     for name in ("after", "last"):
@@ -76,6 +81,16 @@ def hold(root: Path, arguments: argparse.Namespace, processes: int) -> bool:
         near &= apart <= spread
         print(f"{processes} process(es), {name}: the battered run is {apart:.3f} away, the seeds {spread:.3f} apart")
     return risen and near
+
+
+def batter(pod: Pod, kills: int) -> None:
+    """See a pod to its end under blows."""
+    chance, freezes = random.Random(pod.processes), int(pod.processes > 1)
+    for number, step in enumerate(sorted(chance.sample(range(2, STEPS - 1), kills + freezes))):
+        frozen = freezes and number == kills // 2
+        blow = signal.SIGSTOP if frozen else signal.SIGKILL
+        print(pod.suffer(step, chance.randrange(pod.processes), blow), flush=True)
+    pod.finish()
 
 
 def span(values: Sequence[float]) -> float:
@@ -91,6 +106,8 @@ class Pod:
     name: str
     seed: int
     processes: int
+    endpoint: str | None = None
+    """Of the object store that the run is kept in; a folder where there is none."""
     pods: int = 0
     before: float = 0.0
     after: float = 0.0
@@ -101,7 +118,9 @@ class Pod:
         self.folder = self.root / f"{self.name}-{self.seed}"
         self.folder.mkdir()
         self.word, self.log, self.task = (self.folder / file for file in ("word.json", "log.txt", "task.json"))
-        self.task.write_text(json.dumps(_task(self.root, self.folder, self.seed, self.processes)))
+        self.uri = f"s3://reasoner/{self.folder.name}" if self.endpoint else self.folder.as_uri()
+        made = _task(self.root, {"uri": self.uri, "endpoint": self.endpoint}, self.seed, self.processes)
+        self.task.write_text(json.dumps(made))
 
     @property
     def last(self) -> float:
@@ -124,8 +143,7 @@ class Pod:
         if code or report.metrics["step"] != STEPS:
             raise RuntimeError(f"a pod ended with {code}: {report.message}; see {self.log}")
         self.before, self.after = report.metrics["reward_before"], report.metrics["reward_after"]
-        (state,) = self.folder.rglob(f"step-{STEPS:08d}/trainer_state.json")
-        history = json.loads(state.read_text())["log_history"]
+        history = json.loads(self.read(f"step-{STEPS:08d}/trainer_state.json"))["log_history"]
         self.curve = [entry["reward"] for entry in history if "reward" in entry]
 
     def suffer(self, step: int, rank: int, blow: signal.Signals) -> str:
@@ -159,8 +177,13 @@ class Pod:
 
     def weights(self) -> str:
         """sha256 of the published weights."""
-        (path,) = self.folder.rglob("model/model.safetensors")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(self.read("model/model.safetensors")).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """The one object of the run's whose key ends so."""
+        store = open_store(self.uri, endpoint=self.endpoint)
+        (key,) = (key for key in store.list() if key.endswith(f"/{name}"))
+        return store.get(key)
 
     def _done(self) -> int:
         """Steps done, by the present pod's log."""
@@ -169,7 +192,7 @@ class Pod:
         return (resumed[-1] if resumed else 0) + sum("'loss'" in line for line in lines)
 
 
-def _task(root: Path, output: Path, seed: int, processes: int) -> dict[str, Any]:
+def _task(root: Path, storage: dict[str, Any], seed: int, processes: int) -> dict[str, Any]:
     grpo: dict[str, Any] = {
         "maxSteps": STEPS,
         "learningRate": 0.0002,
@@ -187,12 +210,12 @@ def _task(root: Path, output: Path, seed: int, processes: int) -> dict[str, Any]
         "kind": "GRPORun",
         "namespace": "default",
         "name": "endurance",
-        "output": output.as_uri(),
+        "output": storage["uri"],
         "dataset": {"uri": f"{root.as_uri()}/questions"},
         "topology": {"processesPerNode": processes},
         "work": {
             "baseModel": f"{root.as_uri()}/policy-base",
-            "storage": {"uri": output.as_uri()},
+            "storage": storage,
             "rollout": {"engine": "transformers"},
             "checkpoint": {"everySteps": SAVE_STEPS, "keep": 2},
             "evaluation": {"prompts": 64, "samples": 4, "temperature": 1.0, "everySteps": 0},
