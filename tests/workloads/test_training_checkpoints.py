@@ -250,7 +250,7 @@ def test_a_checkpoint_that_a_node_did_not_bring_its_files_to_is_none(
     (tmp_path / "node" / "shard.pt").write_text("shard")
     upload = Upload(store, tmp_path / "node", "step", 1, "a", 0, 2, lambda checkpoint: None, faults.append)
     upload.start(ArtifactManifest(type="checkpoint", files=[]))
-    upload.finish()
+    upload.finish(lambda: 0.0)
     assert faults == ["the checkpoint of step 1 did not reach the store: node 1 did not bring its files"]
     assert not store.exists("step/manifest.json")
 
@@ -272,9 +272,9 @@ def test_the_others_have_their_time_once_the_main_node_has_brought_its_own(
         uploads.append(Upload(store, folder, "step", 1, "a", node, 2, told.append, faults.append))  # type: ignore[arg-type]
     store.gate.clear()
     uploads[0].start(about)
-    ending = threading.Thread(target=uploads[0].finish)
+    ending = threading.Thread(target=uploads[0].finish, args=(lambda: 50.0,))
     ending.start()
-    until(lambda: uploads[0].ending is not None, 10)
+    until(lambda: uploads[0].by() == 50.0, 10)
     # It takes the main node longer than the others are given, and them a little longer still.
     clock = LAST_PEER_SECONDS + 70
     store.gate.set()

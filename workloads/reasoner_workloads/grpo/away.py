@@ -71,7 +71,7 @@ class Away:
         """Keep the last step, unless it is kept already or within a generation, which cannot be learnt from in part."""
         trainer, checkpoints = self.trainer, self.watch.checkpoints
         step = trainer.state.global_step
-        checkpoints.finish()
+        checkpoints.finish(self.watch.leave_by)
         there = checkpoints.world.any(checkpoints.world.main and step in checkpoints.steps())
         if step and not there and step % self.watch.every == 0:
             self.watch.ending = True

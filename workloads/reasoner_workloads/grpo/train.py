@@ -98,7 +98,7 @@ class _Training:
             this.store, self.world.rank, work.rollout.kept_completions, self.policy.at, inputs.questions.ids,
             this.reporter.warn,
         )  # fmt: skip
-        let_go = await_server(this, self.world.main, self.checkpoints.finish)
+        let_go = await_server(this, self.world.main, partial(self.checkpoints.finish, lambda: 0.0))
         trainer = self._trainer(config, inputs, TrainingReward(function, record, timing := Timing()), timing)
         evaluation = Evaluation(this, Examiner(trainer, function, record), patience, inputs.questions.test)
         trainer.measure, trainer.give_up = evaluation.held_out, Away(trainer, watch, work.reward)

@@ -21,6 +21,8 @@ from reasoner_workloads.training.watchdog import Watchdog
 
 #: Entry of the trainer's log: the step of a checkpoint that was taken.
 SAVED = "checkpoint"
+#: Seconds of the grace period that are left for the manifest, and to end.
+SPARE_SECONDS = 10.0
 
 
 class _NothingLeft(Exception):
@@ -48,6 +50,8 @@ class Watch(TrainerCallback):
     logged: dict[str, float] = field(default_factory=dict)
     ending: bool = False
     """Whether the next checkpoint is the last of this process."""
+    _told: float = 0.0
+    """When this process learnt that another of the group was told to stop."""
     _tokens: tuple[float, float] | None = None
     """When the last log was written, and TRL's count of tokens in it."""
 
@@ -65,8 +69,12 @@ class Watch(TrainerCallback):
     ) -> TrainerControl:
         self._advance(state)
         urgency = self.checkpoints.world.most(self.stop.urgency(self.patience))
+        if urgency and self.stop.pause is None:
+            self._told = self._told or time.monotonic()
         if urgency > 1 or (urgency and self._at_point(state)):
             self._end(control)
+        # Nothing goes on beside it for which the last step's would be worth leaving out.
+        self.ending |= state.global_step >= state.max_steps
         # Logged first: what is saved or published is known to be finite, and a resumed run's log has the same windows.
         control.should_log |= control.should_save or state.global_step >= state.max_steps
         return control
@@ -87,8 +95,14 @@ class Watch(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        if self.checkpoints.save(folder, state.global_step, last=self.ending):
+        if self.checkpoints.save(folder, state.global_step, last=self.ending, by=self.leave_by):
             self._note_saved(state)
+
+    def leave_by(self) -> float:
+        """Monotonic time by which this process must be gone: what is left of the grace period, of which `patience` is a
+        half, where the pod or another of the group was told to stop."""
+        since = self.stop.since if self.stop.asked else self._told
+        return since + 2 * self.patience - SPARE_SECONDS if since else math.inf
 
     def _note_saved(self, state: TrainerState) -> None:
         state.log_history.append({SAVED: state.global_step, "step": state.global_step})
@@ -142,7 +156,7 @@ def train(trainer: Any, watch: Watch, step: int | None) -> None:
             trainer.train(resume_from_checkpoint=restored)
     finally:
         watch.stop.training = False
-        watch.checkpoints.finish()
+        watch.checkpoints.finish(watch.leave_by)
     if watch.stop.pause is not None:
         raise watch.stop.pause
     if watch.checkpoints.world.any(watch.stop.asked):

@@ -18,7 +18,7 @@ from reasoner_workloads.common.artifact import ArtifactError, fetch
 from reasoner_workloads.common.progress import Reporter
 from reasoner_workloads.common.run import Run
 from reasoner_workloads.common.store import Store, StoreError
-from reasoner_workloads.training.uploads import Upload
+from reasoner_workloads.training.uploads import By, Upload, unhurried
 from reasoner_workloads.training.world import World
 
 FOLDER = "checkpoints"
@@ -47,15 +47,15 @@ class Checkpoints:
         storage = this.task.work.storage
         return cls(this.store, keep, this.digest, world, this.reporter, storage.endpoint, storage.region)
 
-    def save(self, folder: Path, step: int, *, last: bool = False) -> bool:
+    def save(self, folder: Path, step: int, *, last: bool = False, by: By = unhurried) -> bool:
         """Take charge of a folder that the trainer has written; every process calls this. It is brought to the store
-        while training goes on; the last one is waited for. While an earlier one is still on its way a further one is
-        let go: a store that is slower than the trainer makes checkpoints rarer, and steps no longer. Whether it is
-        kept."""
+        while training goes on; the last one is waited for, on other nodes until `by`. While an earlier one is still on
+        its way a further one is let go: a store that is slower than the trainer makes checkpoints rarer, and steps no
+        longer. Whether it is kept."""
         # Every rank writes its own files into the node's folder: all must have done so.
         self.world.barrier()
         if last:
-            self.finish()
+            self.finish(by)
         elif self.world.any(self._upload is not None and self._upload.busy):
             if self.world.first_of_node:
                 shutil.rmtree(folder)
@@ -70,13 +70,13 @@ class Checkpoints:
             self._upload = self._to_store(mine, step, attempt)
             self._upload.start(ArtifactManifest(type="checkpoint", files=[], spec_digest=self.spec_digest))
         if last:
-            self.finish()
+            self.finish(by)
         return True
 
-    def finish(self) -> None:
-        """Wait for what is on its way. Called before the process ends, too."""
+    def finish(self, by: By = unhurried) -> None:
+        """Wait for what is on its way. Called before the process ends, too, which must be gone `by` then."""
         if self._upload is not None:
-            self._upload.finish()
+            self._upload.finish(by)
 
     def restore(self, folder: Path) -> int | None:
         """Bring the newest valid checkpoint into `folder/checkpoint-<step>`; its step, or None where there is none.

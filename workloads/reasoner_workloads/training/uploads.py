@@ -4,6 +4,7 @@ torch."""
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 import time
@@ -19,9 +20,17 @@ from reasoner_workloads.common.store import Missing, Store, StoreError
 
 #: Seconds that the main node waits for the others' files once it has brought its own.
 PEER_SECONDS = 900.0
-#: The same, or what is left of it, once the process is about to end.
+#: The same at least, where the process must soon be gone.
 LAST_PEER_SECONDS = 30.0
 POLL_SECONDS = 0.5
+
+#: Gives the monotonic time by which a process must be gone. Asked again and again: it may be told to stop meanwhile.
+By = Callable[[], float]
+
+
+def unhurried() -> float:
+    """No time at all."""
+    return math.inf
 
 
 @dataclass
@@ -41,8 +50,8 @@ class Upload:
     """Called by the main node's thread when the manifest is there."""
     failed: Callable[[str], None]
     """Called with what went wrong; training goes on."""
-    ending: float | None = None
-    """When the process was about to end."""
+    by: By = unhurried
+    """When the process must be gone, as far as is known."""
     _thread: threading.Thread | None = None
 
     def start(self, about: ArtifactManifest) -> None:
@@ -55,9 +64,9 @@ class Upload:
         """Whether it is still on its way."""
         return self._thread is not None and self._thread.is_alive()
 
-    def finish(self) -> None:
-        """Wait until it is there, and not for long on the other nodes."""
-        self.ending = time.monotonic()
+    def finish(self, by: By = unhurried) -> None:
+        """Wait until it is there; on the other nodes until `by`, and a little longer where this one was slow itself."""
+        self.by = by
         if self._thread is not None:
             self._thread.join()
 
@@ -89,8 +98,7 @@ class Upload:
             try:
                 listed = json.loads(self.store.get(self._list_of(node)))
             except Missing:
-                last = float("inf") if self.ending is None else max(self.ending, since) + LAST_PEER_SECONDS
-                if time.monotonic() > min(since + PEER_SECONDS, last):
+                if time.monotonic() > min(since + PEER_SECONDS, max(self.by(), since + LAST_PEER_SECONDS)):
                     raise StoreError(f"node {node} did not bring its files") from None
                 time.sleep(POLL_SECONDS)
                 continue
