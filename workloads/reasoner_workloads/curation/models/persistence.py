@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from itertools import count
 from typing import Any, TypeVar
 
 from reasoner_workloads.curation.models import rates
@@ -67,8 +66,9 @@ class Persistence:
 
     async def tried(self, ask: Ask[T], patience: float, weigh: Weigh | None = None) -> T:
         """What one round of tries brings; `weigh` is told of each that fails. Raises as `ask`."""
-        began = time.monotonic()
-        for number in count(1):
+        began, number = time.monotonic(), 0
+        while True:
+            number += 1
             try:
                 return await ask()
             except Passing as failure:
@@ -78,7 +78,6 @@ class Persistence:
                     raise
                 seconds = _pause(failure, number)
             await asyncio.sleep(seconds)
-        raise AssertionError("it counts for ever")
 
     def _is_enough(self, failure: Passing, number: int, until: float) -> bool:
         """Whether a try is a round's last: with a server that is asked too much time decides, not their number."""
