@@ -61,6 +61,24 @@ def test_a_store_that_goes_away_is_waited_for(weather: StoreWeather, store: Stor
         assert found.result() == b"1"
 
 
+def test_its_user_hears_of_each_time_that_it_is_away(
+    weather: StoreWeather, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_s3, "TELL_SECONDS", 0.0)
+    told: list[str] = []
+    store = open_store(f"s3://reasoner/{tmp_path.name}", endpoint=weather.url, tell=told.append)
+    store.put("key", b"1")
+    for _ in range(2):
+        weather.away = True
+        with ThreadPoolExecutor() as threads:
+            found = threads.submit(store.get, "key")
+            weather.wait_for("hung up", 20)
+            weather.away = False
+            assert found.result() == b"1"
+    assert len(told) == 2
+    assert "the object store is away, and is asked again: " in told[0]
+
+
 def test_but_not_for_ever(weather: StoreWeather, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put("key", b"1")
     weather.away = True

@@ -93,7 +93,11 @@ class Run(Generic[T]):
     @cached_property
     def store(self) -> Store:
         """The task's own store."""
-        return store_of(self.task)
+        return store_of(self.task, self._tell_store_away)
+
+    def _tell_store_away(self, message: str) -> None:
+        """Raise an Event: the store is waited for."""
+        self.reporter.warn("StoreAway", message)
 
     def on_sigterm(self, hook: Callable[[], None]) -> None:
         """Be told of SIGTERM by a call (in a signal handler: set a flag, no more) in place of Terminated being raised.
@@ -116,11 +120,11 @@ class Run(Generic[T]):
             hook()
 
 
-def store_of(task: CurationTask | VerifierTask | GRPOTask) -> Store:
-    """The store at the task's own prefix, `<output>/<hex of its digest>`."""
+def store_of(task: CurationTask | VerifierTask | GRPOTask, tell: Callable[[str], None] | None = None) -> Store:
+    """The store at the task's own prefix, `<output>/<hex of its digest>`. `tell` hears that it is away."""
     storage = task.work.storage
     uri = f"{task.output}/{task.digest.removeprefix('sha256:')}"
-    return open_store(uri, endpoint=storage.endpoint, region=storage.region)
+    return open_store(uri, endpoint=storage.endpoint, region=storage.region, tell=tell)
 
 
 def load_task(path: Path, kind: type[T]) -> T:

@@ -35,8 +35,8 @@ QUICK_TRIES = 8
 PAUSES = wait_random_exponential(multiplier=0.5, max=15)
 #: Times in a row that a body may break off before anything of it has come.
 BREAKS = 8
-#: Seconds between two lines of the log that say that it is away.
-_LINE_SECONDS = 15.0
+#: Seconds between two lines of the log that say that it is away, and until its user is told, once.
+_LINE_SECONDS, TELL_SECONDS = 15.0, 10.0
 
 
 def _patient(method: Callable[Concatenate[S3Store, P], T]) -> Callable[Concatenate[S3Store, P], T]:
@@ -53,12 +53,17 @@ class S3Store(Store):
     """A bucket, or a prefix of one, by boto3: multipart uploads, checksums. What fails and may pass is tried again, for
     PATIENCE seconds once the store has answered: an outage of minutes costs a run of days no restart."""
 
-    def __init__(self, bucket: str, prefix: str, *, endpoint: str | None, region: str) -> None:
+    def __init__(
+        self, bucket: str, prefix: str, *, endpoint: str | None, region: str, tell: Callable[[str], None] | None = None
+    ) -> None:
+        """`tell` hears of a store that is away, once each time."""
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.uri = f"s3://{bucket}/{prefix}".rstrip("/")
         self._has_answered = False
         self._said = 0.0
+        self._tell_user = tell
+        self._has_told = False
         # Servers under a name of their own seldom answer to bucket subdomains.
         style = {"addressing_style": "path"} if endpoint or os.environ.get("AWS_ENDPOINT_URL") else {}
         retries = {"mode": "standard", "max_attempts": QUICK_TRIES}
@@ -78,9 +83,13 @@ class S3Store(Store):
         return (state.seconds_since_start or 0.0) > (PATIENCE if self._has_answered else FIRST_PATIENCE)
 
     def _tell(self, state: RetryCallState) -> None:
-        if state.outcome is not None and time.monotonic() > self._said + _LINE_SECONDS:
-            self._said = time.monotonic()
-            log.warning("the store is away and is tried again: %s", state.outcome.exception())
+        failure, now = state.outcome and state.outcome.exception(), time.monotonic()
+        if now > self._said + _LINE_SECONDS:
+            self._said = now
+            log.warning("the store is away and is tried again: %s", failure)
+        if self._tell_user and not self._has_told and now - state.start_time > TELL_SECONDS:
+            self._has_told = True
+            self._tell_user(f"the object store is away, and is asked again: {failure}")
 
     @contextmanager
     def _speaking_of(self, key: str) -> Iterator[None]:
@@ -90,7 +99,7 @@ class S3Store(Store):
         except FAILURES as error:
             self._has_answered |= s3_failures.is_answer(error)
             raise s3_failures.told(error, self.at(key)) from error
-        self._has_answered = True
+        self._has_answered, self._has_told = True, False
 
     @_patient
     def put(self, key: str, data: bytes | Path) -> None:
