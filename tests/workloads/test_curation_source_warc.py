@@ -20,6 +20,7 @@ from reasoner_workloads.common.run import ConfigError
 from reasoner_workloads.common.store import open_store
 from reasoner_workloads.curation.records import Dropped, Record, Row
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
+from reasoner_workloads.curation.source import warc
 from support.curation import FILE, read_source
 from support.http_server import serving
 from support.object_store import object_store
@@ -88,6 +89,21 @@ def test_responses_with_html_are_rows_that_bring_their_page(tmp_path: Path) -> N
     assert isinstance(again, Record)
     assert again.drop is not None
     assert again.drop.reason == "duplicate_url"
+
+
+def test_what_is_no_page_is_no_row_however_large_and_by_whatever_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warc, "LARGEST_RECORD", 500)
+    dns = record("response", b"20250701080000\nexample.org. 300 IN A 192.0.2.1\n", "dns:example.org")
+    dns = dns.replace(b"application/http; msgtype=response", b"text/dns")
+    video = ("https://example.org/2", "200 OK", {"Content-Type": "video/mp4"}, bytes(1000))
+    (tmp_path / "crawl.warc").write_bytes(dns + archive(page(1), video, page(3, b"x" * 1000), packed=False))
+    row, large = read((tmp_path / "crawl.warc").as_uri())
+    assert row.url == "https://example.org/1"
+    assert isinstance(large, Record)
+    assert large.drop is not None
+    assert "is a record of more than 500 bytes" in large.drop.evidence
 
 
 def chunked(body: bytes) -> bytes:

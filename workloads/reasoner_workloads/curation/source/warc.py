@@ -18,6 +18,7 @@ from reasoner_workloads.curation.source.columns import Capture, Malformed
 
 #: Bytes of a record, in its codings; a larger one is no page.
 LARGEST_RECORD = 16 << 20
+_HTTP = "application/http"
 HTML = ("text/html", "application/xhtml+xml")
 
 
@@ -56,10 +57,11 @@ class _Whole:
 
 
 def _capture(record: ArcWarcRecord) -> Capture | Malformed | None:
+    # Crawlers also keep what DNS and FTP have answered.
+    if not (record.rec_headers.get_header("Content-Type") or _HTTP).lower().startswith(_HTTP):
+        return None
     raw = record.raw_stream.read(LARGEST_RECORD + 1)
-    if len(raw) > LARGEST_RECORD:
-        return Malformed(f"is a record of more than {LARGEST_RECORD} bytes")
-    if record.length is not None and len(raw) < record.length:
+    if len(raw) <= LARGEST_RECORD and record.length is not None and len(raw) < record.length:
         return Malformed(f"is a record of {len(raw)} bytes that should have {record.length}")
     try:
         head = head_of(raw)
@@ -67,5 +69,7 @@ def _capture(record: ArcWarcRecord) -> Capture | Malformed | None:
         return Malformed(f"holds {error}")
     if head.status != 200 or kind_of(head) not in HTML:
         return None
+    if len(raw) > LARGEST_RECORD:
+        return Malformed(f"is a record of more than {LARGEST_RECORD} bytes")
     name = record.rec_headers.get_header("WARC-Record-ID") or ""
     return Capture(raw, id=name.strip("<>"), url=record.rec_headers.get_header("WARC-Target-URI"))
