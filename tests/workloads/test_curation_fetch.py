@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import resource
 import socket
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from aiohttp import web
 from reasoner_api.curation import Recrawl
 from reasoner_workloads.curation.limits import Limit
 from reasoner_workloads.curation.records import Dropped
-from reasoner_workloads.curation.recrawl import host, hosts
+from reasoner_workloads.curation.recrawl import client, host, hosts
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from support.http_server import answering
 
@@ -318,3 +319,15 @@ async def test_hosts_with_long_rules_are_forgotten_for_others(
         for number in (1, 1, 2, 3, 3, 1):
             assert await fetcher.page(weather.url.replace("127.0.0.1", f"{number}.example")) == "<p>page</p>"
     assert [path for path, _ in weather.asked].count("/robots.txt") == 4
+
+
+async def test_connections_to_many_hosts_are_not_refused_for_want_of_files(site: str) -> None:
+    """Some runtimes grant a pod 1,024 by default and more where it asks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        assert await get(f"{site}/page") == "<p>page</p>"
+        raised, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert raised == (client.MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, client.MOST_FILES))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

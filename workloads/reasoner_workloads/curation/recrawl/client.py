@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import resource
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +24,11 @@ from reasoner_workloads.curation.recrawl.guard import Forbidden, Guard, Resolver
 LONGEST_WAIT = 600.0
 #: Seconds that a name's checked addresses are kept: DNS would else be asked for each connection.
 DNS_SECONDS = 300
+
+#: Seconds that a connection is kept for the host's next page: of many hosts there are many.
+IDLE_SECONDS = 5.0
+#: Files that the process may have open, connections included: what runtimes grant by default is soon used up by those.
+MOST_FILES = 65_536
 
 #: Returns when there is room for another page: those that were taken and not yet read use memory.
 Room = Callable[[], Awaitable[None]]
@@ -78,8 +84,10 @@ class Client:
         self._slots = asyncio.Semaphore(settings.concurrency)
 
     async def __aenter__(self) -> Client:
+        _raise_limit_of_files()
         connector = aiohttp.TCPConnector(
             limit=0,
+            keepalive_timeout=IDLE_SECONDS,
             ttl_dns_cache=DNS_SECONDS,
             resolver=Resolver(self._guard),
             socket_factory=self._guard.open_socket,
@@ -147,6 +155,13 @@ class Client:
                     raise
                 return Answer(response.status, found, body.cut())
             return Answer(response.status, found, body.whole())
+
+
+def _raise_limit_of_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _retry_after(value: str) -> float:
