@@ -149,6 +149,25 @@ async def test_what_a_row_that_was_given_up_has_asked_is_kept_though_its_cell_is
     assert await known(store, "0", ["late"]) == ["late"]
 
 
+async def test_what_comes_while_a_cell_is_made_one_object_is_kept(tmp_path: Path) -> None:
+    class Slow(FileStore):
+        """Another answer comes while the whole is written."""
+
+        def put(self, key: str, source: bytes | Path) -> None:
+            super().put(key, source)
+            if "one-" not in key and "late" not in key:
+                cell.write("late.jsonl.zst", [("late", line("late", completion("late")))])
+
+    store = Slow(tmp_path)
+    async with Responses(store, "one") as opened:
+        cell = await opened.open("0")
+        for key in "ab":
+            await cell.at(0).answer(key, Asked())
+        await cell.close()
+    assert len(store.list(cells.ROOT)) == 2
+    assert await known(FileStore(tmp_path), "0", ["a", "b", "late"]) == ["a", "b", "late"]
+
+
 async def test_a_bug_ends_the_waiting_of_all(tmp_path: Path) -> None:
     def fail() -> None:
         raise ZeroDivisionError

@@ -138,12 +138,14 @@ class Cell:
         self._objects.add(key)
 
     def _join(self) -> None:
-        if len(self._objects) < 2:
+        # Those of now: one that is written meanwhile may hold what is not in the whole.
+        objects = set(self._objects)
+        if len(objects) < 2:
             return
         packed = pack(self._known.own())
         whole = f"{ROOT}{self._digits}/{hashlib.sha256(packed).hexdigest()[:16]}.jsonl.zst"
         self._responses.store.put(whole, packed)
-        for key in self._objects - {whole}:
+        for key in objects - {whole}:
             self._responses.store.delete(key)
 
 
