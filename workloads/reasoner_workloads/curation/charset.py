@@ -10,6 +10,7 @@ _UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f]+")
 _HALVES = re.compile("[\ud800-\udfff]")
 _PARAMETER = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE | re.ASCII)
 _META = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
+_XML = re.compile(rb"""\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*["']([\w-]+)""", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 #: The encodings of the web (WHATWG Encoding), by Python's names. Others that Python knows are no pages' (UTF-7 smuggles
 #: markup, `unicode_escape` warns, `punycode` takes time that grows with the square of the length).
@@ -20,7 +21,25 @@ _KNOWN = frozenset(
     | {"gb2312", "gbk", "gb18030", "big5", "big5hkscs", "euc_jp", "iso2022_jp", "shift_jis", "cp932", "euc_kr", "cp949"}
 )
 #: Names that pages use for the superset that they mean (WHATWG Encoding).
-_MEANT = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
+_MEANT = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"} | {
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "shift_jis": "cp932",
+    "big5": "big5hkscs",
+}
+#: Names of the web that Python does not know.
+_LABELS = {f"x-cp125{digit}": f"cp125{digit}" for digit in range(9)} | {
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
+    "x-gbk": "gb18030",
+    "x-x-big5": "big5hkscs",
+    "x-euc-jp": "euc_jp",
+    "x-mac-roman": "mac-roman",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "dos-874": "cp874",
+    "iso-8859-8-i": "iso8859-8",
+}
 
 
 def storable(text: str) -> str:
@@ -45,22 +64,23 @@ def decode(body: bytes, header: str | None) -> str:
     for mark, name in _MARKS:
         if body.startswith(mark):
             return body[len(mark) :].decode(name, errors="replace")
-    meta = _META.search(body[:4096])
-    for label in (header, meta.group(1).decode() if meta else None):
-        if label and (text := _by(label, body)) is not None:
-            return text
+    if found := _encoding(header or ""):
+        return body.decode(found, errors="replace")
+    for declared in (_META.search(body[:4096]), _XML.match(body[:4096])):
+        found = _encoding(declared.group(1).decode()) if declared else None
+        # A page whose declaration can be read like this is no UTF-16.
+        if found and not found.startswith("utf-16"):
+            return body.decode(found, errors="replace")
     try:
         return body.decode()
     except UnicodeDecodeError:
         return body.decode("cp1252", errors="replace")
 
 
-def _by(label: str, body: bytes) -> str | None:
-    """The text by a label, or None where that names no encoding of the web."""
+def _encoding(label: str) -> str | None:
+    """The encoding of the web that a label names, by Python's name; None where it names none."""
     try:
-        name = codecs.lookup(label).name
-        if name not in _KNOWN:
-            return None
-        return body.decode(_MEANT.get(name, name), errors="replace")
+        name = codecs.lookup(_LABELS.get(label.lower(), label)).name
     except (LookupError, ValueError):
         return None
+    return _MEANT.get(name, name) if name in _KNOWN else None
