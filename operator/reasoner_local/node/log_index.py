@@ -70,12 +70,13 @@ class IndexedLog:
         """What has not been read yet, many lines at a time. `over`: whether the program has ended, so that a last line
         without an end is one."""
         end = self._refresh()
-        while data := self._next(min(end, self._position + _CHUNK), over):
+        while data := self._next(end, over):
             yield [self._line(text) for text in _split(data)]
 
     def _next(self, end: int, over: bool) -> bytes:
         self._log.seek(self._position)
-        return _showable(self._log.read(end - self._position), over)
+        data = self._log.read(min(end - self._position, _CHUNK))
+        return _showable(data, over and self._position + len(data) == end)
 
     def _line(self, text: bytes) -> Line:
         # A line is written when its end is; a long one when so much of it is that it is shown.
