@@ -78,6 +78,12 @@ async def test_a_young_page_is_not_asked_for_again_by_another_pod(site: Site, st
     assert site.asked == [("/page", "")]
 
 
+async def test_addresses_within_a_page_are_one_page(site: Site, store: Store) -> None:
+    for fragment in ("", "#answer-1", "#answer-2"):
+        assert await get(store, f"{site.url}/page{fragment}") == "<p>first</p>"
+    assert site.asked == [("/page", "")]
+
+
 async def test_an_old_page_is_asked_for_by_its_etag_and_replaced_when_it_changed(site: Site, store: Store) -> None:
     for _ in range(2):
         assert await get(store, f"{site.url}/page", max_age_seconds=0) == "<p>first</p>"

@@ -55,6 +55,8 @@ class Fetcher:
     async def page(self, url: str) -> str:
         """The page's HTML, redirects followed. Raises Dropped with `forbidden_address`, `robots` or `http_error`, and
         StoreError where the cache cannot be reached."""
+        # Addresses within a page are the page's.
+        url = url.partition("#")[0]
         if (known := self._failed.get(url)) is not None:
             raise Dropped(*known)
         # Rows of one page, each with a question of its own, come together.
