@@ -48,10 +48,11 @@ class StoreWeather:
         with serving(app) as self.url:
             yield self
 
-    def wait_for(self, fault: str, times: int) -> None:
+    def wait_for(self, fault: str, times: int, seconds: float = 60.0) -> None:
         """Until the fault was met so often more."""
-        end = self.met[fault] + times
+        end, late = self.met[fault] + times, time.monotonic() + seconds
         while self.met[fault] < end:
+            assert time.monotonic() < late, f"{fault} was not met {times} times: {self.met}"
             time.sleep(0.01)
 
     async def _session(self, _: web.Application) -> AsyncIterator[None]:

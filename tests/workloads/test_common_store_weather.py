@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +14,8 @@ import pytest
 from tenacity import wait_none
 
 from reasoner_workloads.common import store_s3
-from reasoner_workloads.common.store import Store, StoreError, open_store
+from reasoner_workloads.common.s3_failures import Away
+from reasoner_workloads.common.store import Store, StoreError, hurry, open_store
 from support.store_weather import FAULTS, StoreWeather
 
 
@@ -87,11 +91,68 @@ def test_but_not_for_ever(weather: StoreWeather, store: Store, monkeypatch: pyte
         store.get("key")
 
 
+def test_one_that_was_given_up_is_not_waited_for_as_long_until_it_answers(
+    weather: StoreWeather, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("key", b"1")
+    weather.away = True
+    monkeypatch.setattr(store_s3, "PATIENCE", 0.3)
+    with pytest.raises(StoreError):
+        store.get("key")
+    monkeypatch.setattr(store_s3, "PATIENCE", math.inf)
+    monkeypatch.setattr(store_s3, "SHORT_PATIENCE", 0.3)
+    with pytest.raises(StoreError):
+        store.get("key")
+    weather.away = False
+    assert store.get("key") == b"1"
+    weather.away = True
+    with ThreadPoolExecutor() as threads:
+        found = threads.submit(store.get, "key")
+        weather.wait_for("hung up", 20)
+        weather.away = False
+        assert found.result() == b"1"
+
+
+def test_a_process_that_is_about_to_end_waits_no_longer(
+    weather: StoreWeather, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_s3, "_ENDING", store_s3._Ending())
+    monkeypatch.setattr(store_s3, "LAST_PATIENCE", 0.3)
+    store.put("key", b"1")
+    weather.away = True
+    with ThreadPoolExecutor() as threads:
+        found = threads.submit(store.get, "key")
+        weather.wait_for("hung up", 10)
+        hurry()
+        with pytest.raises(StoreError):
+            found.result()
+
+
+def test_a_server_that_hangs_up_in_the_handshake_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_s3, "PAUSES", wait_none())
+    monkeypatch.setattr(store_s3, "QUICK_TRIES", 1)
+    monkeypatch.setattr(store_s3, "PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        ending = threading.Event()
+
+        def hang_up() -> None:
+            while not ending.is_set():
+                with listening.accept()[0] as one:
+                    one.recv(1 << 16)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        with pytest.raises(Away, match="SSL"):
+            open_store("s3://reasoner/x", endpoint=f"https://127.0.0.1:{port}").get("key")
+        ending.set()
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
 def test_an_address_where_nobody_has_ever_answered_is_soon_given_up(
     unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
     monkeypatch.setattr(store_s3, "QUICK_TRIES", 2)
-    monkeypatch.setattr(store_s3, "FIRST_PATIENCE", 0.3)
+    monkeypatch.setattr(store_s3, "SHORT_PATIENCE", 0.3)
     with pytest.raises(StoreError, match="Could not connect to the endpoint"):
         open_store("s3://reasoner/x", endpoint=f"http://127.0.0.1:{unused_tcp_port}").put("key", b"")
 

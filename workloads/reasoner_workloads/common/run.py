@@ -26,7 +26,7 @@ from reasoner_api.task import (
     VerifierTask,
 )
 from reasoner_workloads.common.progress import Reporter
-from reasoner_workloads.common.store import Store, StoreError, open_store
+from reasoner_workloads.common.store import Store, StoreError, hurry, open_store
 
 T = TypeVar("T", CurationTask, VerifierTask, GRPOTask)
 
@@ -114,6 +114,7 @@ class Run(Generic[T]):
             self._hooks.remove(hook)
 
     def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
+        hurry()
         if not self._hooks:
             raise Terminated
         for hook in self._hooks:

@@ -7,23 +7,41 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     SSLError,
 )
-from s3transfer.exceptions import RetriesExceededError
+from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
+from urllib3.exceptions import HTTPError
 
 from reasoner_workloads.common.store_base import Missing, StoreError
 
-#: How boto3 fails.
-FAILURES = (ClientError, BotoCoreError, Boto3Error, RetriesExceededError)
+#: How boto3 fails, and what it is made of.
+FAILURES = (ClientError, BotoCoreError, Boto3Error, RetriesExceededError, S3DownloadFailedError, HTTPError)
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
-_BUSY = frozenset({"RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling", "ThrottlingException"})
+#: Among them that another write of the same object is under way: who has won is known once that one has ended.
+_BUSY = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "OperationAborted",
+        "RequestTimeout",
+        "RequestTimeTooSkewed",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
 
 
 class Away(StoreError):
     """The store does not answer, or says that it cannot just now: it is worth another try."""
+
+
+class Unreached(Away):
+    """Nobody is at its address, which may be wrong."""
 
 
 def told(error: Exception, where: str) -> StoreError:
@@ -37,6 +55,8 @@ def told(error: Exception, where: str) -> StoreError:
             "storage.credentialsSecretRef, or a service account with the right to the bucket in "
             "compute.serviceAccountName"
         )
+    if isinstance(cause, EndpointConnectionError | ConnectTimeoutError):
+        return Unreached(f"{where}: {cause}")
     return (Away if _may_pass(cause) else StoreError)(f"{where}: {cause}")
 
 
@@ -58,6 +78,7 @@ def _may_pass(cause: Exception) -> bool:
     if isinstance(cause, ClientError):
         status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or status == 429 or cause.response["Error"]["Code"] in _BUSY
-    # A certificate that is not trusted is the configuration's fault.
-    passing = isinstance(cause, (ConnectionError, HTTPClientError, IncompleteReadError))
-    return passing and not isinstance(cause, SSLError)
+    # Servers hang up in the middle of a handshake, too; a certificate that is not trusted stays so.
+    if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
+        return False
+    return isinstance(cause, (ConnectionError, HTTPClientError, HTTPError, IncompleteReadError))

@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlparse
 
 from reasoner_workloads.common.store_base import Missing, Store, StoreError
 from reasoner_workloads.common.store_file import FileStore
-from reasoner_workloads.common.store_s3 import S3Store
+from reasoner_workloads.common.store_s3 import S3Store, hurry
 
-__all__ = ["FileStore", "Missing", "S3Store", "Store", "StoreError", "open_store"]
+__all__ = ["FileStore", "Missing", "S3Store", "Store", "StoreError", "hurry", "open_store"]
 
 
 def open_store(

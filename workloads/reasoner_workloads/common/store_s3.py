@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from math import inf
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -17,7 +18,7 @@ from botocore.exceptions import ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from reasoner_workloads.common import s3_failures
-from reasoner_workloads.common.s3_failures import FAILURES, Away
+from reasoner_workloads.common.s3_failures import FAILURES, Away, Unreached
 from reasoner_workloads.common.store_base import CHUNK, Missing, Store, replacing
 
 log = logging.getLogger(__name__)
@@ -25,18 +26,40 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
-#: Seconds for which a store that is away is tried again; and one that has not answered this process yet, whose address
-#: may be wrong.
-PATIENCE, FIRST_PATIENCE = 300.0, 30.0
-#: Tries of each request by botocore before that, within some seconds: of an upload in parts, the part alone. It keeps
-#: count of what all requests try, and at times gives up at the first failure.
-QUICK_TRIES = 8
+_TAKEN = frozenset({"412", "PreconditionFailed"})
+#: Seconds for which a store that is away is tried again; one that was never reached, as its address may be wrong, or
+#: that was given up and has not answered since; and any by a process that was told to end.
+PATIENCE, SHORT_PATIENCE, LAST_PATIENCE = 300.0, 60.0, 20.0
+#: Tries of each request by botocore before that, within some seconds: of an upload in parts, the part alone.
+QUICK_TRIES = 4
+#: Seconds without a byte after which a connection is given up.
+READ_SECONDS = 30.0
 PAUSES = wait_random_exponential(multiplier=0.5, max=15)
 #: Times in a row that a body may break off before anything of it has come.
 BREAKS = 8
 #: Seconds between two lines of the log that say that it is away, and until its user is told, once.
 _LINE_SECONDS, TELL_SECONDS = 15.0, 10.0
+
+
+class _Ending:
+    """Since when this process is about to end (`time.monotonic`)."""
+
+    since = inf
+
+
+_ENDING = _Ending()
+
+
+def hurry() -> None:
+    """This process was told to end, and no store is waited for much longer. For signal handlers."""
+    _ENDING.since = min(_ENDING.since, time.monotonic())
+
+
+def _sleep(seconds: float) -> None:
+    """Pause for so long; for a second at most where the process is about to end."""
+    while seconds > 0:
+        time.sleep(min(seconds, 1.0))
+        seconds = 0 if _ENDING.since < inf else seconds - 1.0
 
 
 def _patient(method: Callable[Concatenate[S3Store, P], T]) -> Callable[Concatenate[S3Store, P], T]:
@@ -60,27 +83,34 @@ class S3Store(Store):
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.uri = f"s3://{bucket}/{prefix}".rstrip("/")
-        self._has_answered = False
+        self._has_answered = self._was_given_up = False
         self._said = 0.0
         self._tell_user = tell
         self._has_told = False
         # Servers under a name of their own seldom answer to bucket subdomains.
         style = {"addressing_style": "path"} if endpoint or os.environ.get("AWS_ENDPOINT_URL") else {}
-        retries = {"mode": "standard", "max_attempts": QUICK_TRIES}
+        retries = {"mode": "standard", "total_max_attempts": QUICK_TRIES}
         self.client: Any = boto3.client(
             "s3",
             endpoint_url=endpoint,
             region_name=region,
-            config=Config(retries=retries, connect_timeout=10, s3=style),
+            config=Config(retries=retries, connect_timeout=10, read_timeout=READ_SECONDS, s3=style),
         )
 
     def trying(self) -> Retrying:
         """What tries again while the store is away."""
-        retry = retry_if_exception_type(Away)
-        return Retrying(retry=retry, stop=self._is_enough, wait=PAUSES, before_sleep=self._tell, reraise=True)
+        return Retrying(
+            retry=retry_if_exception_type(Away), stop=self._is_enough, wait=PAUSES, sleep=_sleep,
+            before_sleep=self._tell, reraise=True,
+        )  # fmt: skip
 
     def _is_enough(self, state: RetryCallState) -> bool:
-        return (state.seconds_since_start or 0.0) > (PATIENCE if self._has_answered else FIRST_PATIENCE)
+        now = time.monotonic()
+        unreached = isinstance(state.outcome and state.outcome.exception(), Unreached) and not self._has_answered
+        patience = SHORT_PATIENCE if unreached or self._was_given_up else PATIENCE
+        enough = now > state.start_time + patience or now > _ENDING.since + LAST_PATIENCE
+        self._was_given_up |= enough
+        return enough
 
     def _tell(self, state: RetryCallState) -> None:
         failure, now = state.outcome and state.outcome.exception(), time.monotonic()
@@ -99,7 +129,7 @@ class S3Store(Store):
         except FAILURES as error:
             self._has_answered |= s3_failures.is_answer(error)
             raise s3_failures.told(error, self.at(key)) from error
-        self._has_answered, self._has_told = True, False
+        self._has_answered, self._has_told, self._was_given_up = True, False, False
 
     @_patient
     def put(self, key: str, data: bytes | Path) -> None:

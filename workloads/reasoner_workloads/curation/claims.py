@@ -109,7 +109,9 @@ class Claims:
                 beat = self._store.get(_beat_key(pod))
             except Missing:
                 beat = b""
-            since = since if beat == known else now
+            asked, now = now, time.monotonic()
+            # While the store is away nobody can give a sign of life.
+            since = since if beat == known and now - asked < BEAT_SECONDS else now
             self._seen[pod] = (beat, since, now)
         return now - since > self._stale_seconds
 
