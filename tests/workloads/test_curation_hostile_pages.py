@@ -12,10 +12,11 @@ import pytest
 from reasoner_workloads.curation import prompts
 from reasoner_workloads.curation.blocks import MOST_BLOCKS, Answer
 from reasoner_workloads.curation.grounding import occurs
-from reasoner_workloads.curation.page import Page, read
+from reasoner_workloads.curation.page import Page
 from reasoner_workloads.curation.records import Dropped, Record
 from reasoner_workloads.curation.stages import Crew, extract
 from support.calls import counted
+from support.pages import read
 
 LONG = 1_000_000
 

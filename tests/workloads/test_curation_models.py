@@ -164,7 +164,7 @@ async def test_a_request_that_never_succeeds_among_others_that_do_drops_its_row_
 ) -> None:
     monkeypatch.setattr(failures, "RETRIES", 2)
     server.reply = lambda body: reply if body.get("seed") == 7 and body["messages"] == ASKED else "hello"
-    async with opened(work(server, timeoutSeconds=0.25)) as models:
+    async with opened(work(server, timeoutSeconds=0.5)) as models:
         for seeds in ((7,), range(7)) if first else (range(7), (7,)):
             for seed in seeds:
                 if seed != 7:
@@ -225,6 +225,16 @@ async def test_what_begins_in_the_middle_and_holds_for_all_ends_the_pod(
         rows = (models["solver"].write(ASKED, seed) for seed in range(40))
         found = await asyncio.gather(*rows, return_exceptions=True)
     assert [type(one) for one in found if one != "hello"] == [error] * 10
+
+
+async def test_what_is_denied_while_the_server_is_ill_is_no_wrong_key(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "RETRIES", 2)
+    server.reply = lambda body: 403 if body["messages"] == ASKED else 500
+    with pytest.raises(WorkloadError, match="told to say 500") as end:
+        await write(server)
+    assert (end.value.reason, end.value.exit_code) == ("ModelUnavailable", 1)
 
 
 @pytest.mark.parametrize("reply", [401, 402])
@@ -358,10 +368,9 @@ MISCONFIGURED: dict[str, tuple[Say, str]] = {
 
 @pytest.mark.parametrize(("reply", "field"), MISCONFIGURED.values(), ids=MISCONFIGURED.keys())
 async def test_what_no_retry_mends_names_the_field(server: ChatServer, reply: Say, field: str) -> None:
-    server.replies(reply)
+    server.reply = lambda _: reply
     own = {"solver": {"baseURL": f"{server.url}/v1", "model": "m"}}
     for holder, models in (("extractor", {}), ("solver", own)):
-        server.replies(reply)
         async with opened(work(server, models=models)) as found:
             with pytest.raises(
                 ConfigError, match=rf"models\.{holder}\.{field}: {server.url}/v1: {reply.status}"

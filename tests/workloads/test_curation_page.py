@@ -10,8 +10,8 @@ from reasoner_local.corpus import Entry, encode, expected, load, normalise, plai
 from reasoner_workloads.curation.blocks import Answer
 from reasoner_workloads.curation.charset import decode
 from reasoner_workloads.curation.markup import text_of_html
-from reasoner_workloads.curation.page import read
 from reasoner_workloads.curation.records import Dropped
+from support.pages import read
 
 STACK_OVERFLOW = """\
 <!DOCTYPE html><html itemscope itemtype="https://schema.org/QAPage" class="html__responsive"><head>

@@ -12,10 +12,12 @@ import pytest
 
 from reasoner_api.curation import Recrawl
 from reasoner_workloads.curation import page, readers, stages
+from reasoner_workloads.curation.blocks import Answer
 from reasoner_workloads.curation.readers import Readers
 from reasoner_workloads.curation.records import Dropped, Row
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
 from reasoner_workloads.curation.stages import Crew
+from reasoner_workloads.curation.survey import Survey
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>page</p>"
 ROW = Row("1", "https://example.org/", "Why?", zlib.compress(PAGE))
@@ -28,15 +30,34 @@ def crew_of(reading: Readers) -> Crew:
 async def test_other_rows_go_on_while_a_page_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     others_went_on = threading.Event()
 
-    def read(text: str, hint: str) -> page.Page:
+    def slow(text: str) -> Survey:
         assert others_went_on.wait(60)
-        return page.Page(text, hint, ())
+        return Survey(title=text, main=(Answer("why"),))
 
-    monkeypatch.setattr(page, "read", read)
+    monkeypatch.setattr(stages, "survey", slow)
     async with Readers() as reading:
         finding = asyncio.create_task(stages.find(ROW, crew_of(reading)))
         asyncio.get_running_loop().call_later(0, others_went_on.set)
-        assert await finding == page.Page("<p>page</p>", "Why?", ())
+        assert await finding == page.Page("<p>page</p>", "Why?", (Answer("why"),))
+
+
+async def test_a_page_is_laid_out_once_for_all_rows_that_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid_out: list[str] = []
+    all_wait = threading.Event()
+
+    def count(text: str) -> Survey:
+        laid_out.append(text)
+        assert all_wait.wait(60)
+        return Survey(main=(Answer("why"),))
+
+    monkeypatch.setattr(stages, "survey", count)
+    async with Readers() as reading:
+        finding = [asyncio.create_task(stages.find(ROW, crew_of(reading))) for _ in range(20)]
+        finding[3].cancel()
+        asyncio.get_running_loop().call_later(0, all_wait.set)
+        found = await asyncio.gather(*finding, return_exceptions=True)
+    assert len(laid_out) == 1
+    assert sum(isinstance(one, page.Page) for one in found) == 19
 
 
 async def test_what_is_wrong_with_a_page_is_its_rows_drop() -> None:

@@ -18,7 +18,7 @@ from reasoner_workloads.common.store import FileStore, StoreError, open_store
 from reasoner_workloads.grpo.circuit import VerifierUnavailable
 from reasoner_workloads.grpo.rollout.policy import StalePolicy
 from reasoner_workloads.training import launch
-from reasoner_workloads.training.attempts import FOLDER, PATIENCE, Attempts, noted, stuck
+from reasoner_workloads.training.attempts import FOLDER, PATIENCE, Attempts, noted, paused, stuck
 from reasoner_workloads.training.peers import Ending, blamed, verdict
 from support.stand_ins import environment, until
 
@@ -72,6 +72,15 @@ def test_what_all_nodes_find_is_one_failure(sentence: str, monkeypatch: pytest.M
         monkeypatch.setenv("GROUP_RANK", node)
         with pytest.raises(PeerLost if shared and node != "0" else type(error)), blamed():
             raise error
+
+
+def test_pauses_say_nothing_of_the_group(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    for _ in range(PATIENCE):
+        Attempts(store).begin(40)
+        paused(store)
+    for broken in range(1, PATIENCE + 1):
+        assert stuck(store, noted(store)) is (broken == PATIENCE)
 
 
 def test_a_run_that_gets_nowhere_is_stuck_and_one_that_moves_is_not(tmp_path: Path) -> None:

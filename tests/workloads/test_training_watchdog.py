@@ -14,7 +14,7 @@ from reasoner_api.guards import Hang
 from reasoner_api.task import GRPOTask
 from reasoner_workloads.common.progress import Reporter, Word
 from reasoner_workloads.grpo.away import longest_wait
-from reasoner_workloads.training import launch
+from reasoner_workloads.training import launch, watchdog
 from reasoner_workloads.training.watchdog import Watchdog, patience
 from reasoner_workloads.training.world import World
 from support.stand_ins import Pod, grpo_task
@@ -50,12 +50,13 @@ def test_what_gets_on_slowly_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None
     """A verifier that takes hours for a generation, and answers all the while."""
     bitten = threading.Event()
     monkeypatch.setattr(launch, "leave_at_once", lambda *_: bitten.set())
+    monkeypatch.setattr(watchdog, "OFTEN", 0.0)
     reporter = contextlib.closing(Reporter(Word(host="127.0.0.1", port=0)))
-    with reporter as told, Watchdog(Hang(factor=2, min_seconds=3), 1, told, World()) as dog:
-        for _ in range(80):
+    with reporter as told, Watchdog(Hang(factor=2, min_seconds=4), 1, told, World()) as dog:
+        for _ in range(100):
             assert not bitten.wait(0.05)
             dog.sign_of_life()
-        assert bitten.wait(20)
+        assert bitten.wait(60)
 
 
 def test_a_measurement_in_every_generation_is_taken_off_its_time(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from reasoner_workloads.curation.blocks import Answer
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.signs import says_bot
-from reasoner_workloads.curation.survey import Asked, Survey, survey, words_of
+from reasoner_workloads.curation.survey import Asked, Survey, words_of
 
 #: Answers given to a model, best first, and characters of each text: more costs and does not help.
 MAX_ANSWERS = 5
@@ -24,11 +24,9 @@ class Page:
     answers: tuple[Answer, ...]
 
 
-def read(text: str, hint: str) -> Page:
+def read(found: Survey, hint: str) -> Page:
     """The page's question that is closest to `hint`, with its answers. Raises Dropped: `gated` where a wall stands
-    before the answer (evidence: login, paywall or interaction), `no_human_answer` where no person gave one,
-    `unreadable` where the page is built to wear its reader out."""
-    found = survey(text)
+    before the answer (evidence: login, paywall or interaction), `no_human_answer` where no person gave one."""
     asked = _meant(found, hint)
     question, answers = (asked.block.question, asked.answers) if asked else (hint or found.title, found.main)
     human = [answer for answer in answers if not (answer.bot or says_bot(answer.text))]

@@ -6,7 +6,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
+
+from reasoner_workloads.curation.survey import Survey
 
 T = TypeVar("T")
 
@@ -26,6 +29,8 @@ class Readers:
         self._threads = _started()
         self._taken = 0
         self._waiting = 0
+        #: By page, what is laid out just now.
+        self._surveys: dict[str | bytes, asyncio.Task[Survey]] = {}
         self._room = asyncio.Event()
         self._room.set()
 
@@ -38,6 +43,19 @@ class Readers:
     async def room(self) -> None:
         """Return when pages may be taken in hand."""
         await self._room.wait()
+
+    async def survey(self, page: str | bytes, lay_out: Callable[[], Survey]) -> Survey:
+        """What `lay_out` finds on a page, once for all rows that ask meanwhile. Raises as `lay_out`."""
+        if (under_way := self._surveys.get(page)) is None:
+            under_way = asyncio.create_task(self.read(len(page), lay_out))
+            self._surveys[page] = under_way
+            under_way.add_done_callback(partial(self._surveyed, page))
+        return await asyncio.shield(under_way)
+
+    def _surveyed(self, page: str | bytes, ended: asyncio.Task[Survey]) -> None:
+        del self._surveys[page]
+        if not ended.cancelled():
+            ended.exception()  # its rows have heard of it, those that are still there
 
     async def read(self, size: int, work: Callable[[], T]) -> T:
         """What `work` makes of a page of so many characters. Raises as `work`."""

@@ -17,6 +17,7 @@ from reasoner_workloads.curation.models.cells import Answers
 from reasoner_workloads.curation.readers import Readers
 from reasoner_workloads.curation.records import Dropped, DroppedAt, Funnel, Record, Row
 from reasoner_workloads.curation.recrawl.fetcher import Fetcher
+from reasoner_workloads.curation.survey import Survey, survey
 from reasoner_workloads.curation.together import together
 
 LEVELS: tuple[str, ...] = get_args(Difficulty)
@@ -72,14 +73,16 @@ async def curate(row: Row, crew: Crew) -> Record:
 async def find(row: Row, crew: Crew) -> page.Page:
     """What the row's page says. Its text ends here: a row waits for models much longer than for its page."""
     if row.packed is not None:
-        return await crew.readers.read(len(row.packed), partial(_read_captured, row, crew.fetcher))
-    text = await crew.fetcher.page(row.url)
-    return await crew.readers.read(len(text), partial(page.read, text, row.hint))
+        found = await crew.readers.survey(row.packed, partial(_captured, row, crew.fetcher))
+    else:
+        text = await crew.fetcher.page(row.url)
+        found = await crew.readers.survey(text, partial(survey, text))
+    return await crew.readers.read(0, partial(page.read, found, row.hint))
 
 
-def _read_captured(row: Row, fetcher: Fetcher) -> page.Page:
+def _captured(row: Row, fetcher: Fetcher) -> Survey:
     assert row.response is not None
-    return page.read(fetcher.captured(row.response), row.hint)
+    return survey(fetcher.captured(row.response))
 
 
 async def extract(record: Record, found: page.Page, hint: str, crew: Crew) -> Record:

@@ -19,7 +19,7 @@ from reasoner_workloads.curation.markup import parse, text_of
 from reasoner_workloads.curation.records import Dropped
 from reasoner_workloads.curation.signs import Gate, closed_by_markup, wall_in, wall_on
 
-#: Pages remembered: rows of one come together, and it may have hundreds.
+#: Pages remembered: rows of one come soon after each other, and it may have hundreds.
 MOST_PAGES = 4
 #: A page without a known layout must hold at least this much text to hold an answer.
 LEAST_TEXT = 200

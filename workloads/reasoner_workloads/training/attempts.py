@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from reasoner_workloads.common.store import Store, StoreError
 
 FOLDER = "attempts"
+#: Folder of the numbers of attempts that ended as a pause.
+PAUSED = "pauses"
 #: Attempts in a row from the same step after which a group that breaks counts as failed: the network may be at fault,
 #: or the run itself, and what is not counted would be tried for ever.
 PATIENCE = 5
@@ -45,9 +47,20 @@ class Attempts:
         self.store.put_new(f"{FOLDER}/{self.count() + 1:05d}.json", attempt.model_dump_json().encode())
 
 
+def paused(store: Store) -> None:
+    """Note that the last attempt ended as a pause, for want of a verifier for example: it says nothing of the group.
+    Called by one node."""
+    try:
+        store.put(f"{PAUSED}/{Attempts(store).count():05d}", b"")
+    except StoreError as error:
+        print(f"that the run has paused is not noted: {error}", flush=True)
+
+
 def fruitless(store: Store) -> int:
-    """How many of the last attempts began at the very same step: those before the last brought nothing."""
-    steps = [attempt.step for attempt in Attempts(store).all()]
+    """How many of the last attempts since a pause began at the very same step: those before the last brought
+    nothing."""
+    pauses = [int(key.rpartition("/")[2]) for key in store.list(f"{PAUSED}/")]
+    steps = [attempt.step for attempt in Attempts(store).all()[max(pauses, default=0) :]]
     return next((back for back, step in enumerate(reversed(steps)) if step != steps[-1]), len(steps))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from reasoner_api.report import RunReport
-from reasoner_api.task import EXIT_PEER_LOST, EXIT_TERMINATED, Topology
+from reasoner_api.task import EXIT_PAUSED, EXIT_PEER_LOST, EXIT_TERMINATED, Topology
 from reasoner_workloads.common.progress import Reporter, Word
 from reasoner_workloads.common.run import EXIT_ERROR, PeerLost
 from reasoner_workloads.common.store import Store
@@ -68,6 +68,8 @@ def torchrun(module: str, argv: Sequence[str], topology: Topology, store: Store)
     nodes = topology.nodes + topology.rollout_nodes
     ended = verdict(Ending(code, left, first["code"] if first else None, bool(asked), nodes))
     told = _telling(reports, first)
+    if ended == EXIT_PAUSED and node == 0:
+        attempts.paused(store)
     return _leave(word, *_counted(ended, told, node == 0, (store, before)))
 
 

@@ -56,8 +56,12 @@ class Persistence:
                 is_denied = isinstance(failure, Denied)
                 if suspect.rounds >= ROUNDS and (is_denied or suspect.is_convicted):
                     raise Refused(f"{failure} (and others are answered)") from failure
+                other = await self._failure_of_another(probe, patience)
+                if is_denied and isinstance(other, Passing):
+                    # The endpoint is ill, and whether it denies all of them is not known.
+                    raise other from failure
                 # Of a status that denies, what was granted before says nothing: a key may have been withdrawn.
-                if not await self._answers_another(probe, patience) and (is_denied or self._granted_at < began):
+                if other is not None and (is_denied or self._granted_at < began):
                     raise
             else:
                 suspect.succeed()
@@ -102,14 +106,14 @@ class Persistence:
         with suppress(Failure):
             await self._noted(probe)
 
-    async def _answers_another(self, probe: Ask[Any], patience: float) -> bool:
-        """Whether the endpoint answers a harmless request."""
+    async def _failure_of_another(self, probe: Ask[Any], patience: float) -> Failure | None:
+        """How a harmless request fails, if it does."""
         try:
             await self.tried(partial(self._noted, probe), patience)
         except Failure as failure:
             log.warning("a probe: %s", failure)
-            return False
-        return True
+            return failure
+        return None
 
     async def _noted(self, probe: Ask[T]) -> T:
         try:
