@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from math import inf
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -100,15 +100,17 @@ class S3Store(Store):
     def trying(self) -> Retrying:
         """What tries again while the store is away."""
         return Retrying(
-            retry=retry_if_exception_type(Away), stop=self._is_enough, wait=PAUSES, sleep=_sleep,
+            retry=retry_if_exception_type(Away), stop=partial(self._is_enough, []), wait=PAUSES, sleep=_sleep,
             before_sleep=self._tell, reraise=True,
         )  # fmt: skip
 
-    def _is_enough(self, state: RetryCallState) -> bool:
+    def _is_enough(self, failed: list[float], state: RetryCallState) -> bool:
+        """`failed`: when it failed first, from which patience counts: an upload may have gone well for minutes."""
         now = time.monotonic()
+        failed.append(now)
         unreached = isinstance(state.outcome and state.outcome.exception(), Unreached) and not self._has_answered
         patience = SHORT_PATIENCE if unreached or self._was_given_up else PATIENCE
-        enough = now > state.start_time + patience or now > _ENDING.since + LAST_PATIENCE
+        enough = now > failed[0] + patience or now > max(failed[0], _ENDING.since) + LAST_PATIENCE
         self._was_given_up |= enough
         return enough
 
