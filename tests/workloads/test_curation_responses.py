@@ -149,6 +149,27 @@ async def test_what_a_row_that_was_given_up_has_asked_is_kept_though_its_cell_is
     assert await known(store, "0", ["late"]) == ["late"]
 
 
+async def test_so_is_what_its_row_no_longer_waits_for(tmp_path: Path) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    class Slow(FileStore):
+        def put(self, key: str, source: bytes | Path) -> None:
+            writing.set()
+            assert go_on.wait(60)
+            super().put(key, source)
+
+    async with Responses(Slow(tmp_path), "one") as opened:
+        cell = await opened.open("0")
+        late = asyncio.create_task(cell.at(0).answer("late", Asked()))
+        assert await asyncio.to_thread(writing.wait, 60)
+        await cell.close()
+        late.cancel()
+        await asyncio.wait([late])
+        assert cell.is_dropped
+        go_on.set()
+    assert await known(FileStore(tmp_path), "0", ["late"]) == ["late"]
+
+
 async def test_what_comes_while_a_cell_is_made_one_object_is_kept(tmp_path: Path) -> None:
     class Slow(FileStore):
         """Another answer comes while the whole is written."""

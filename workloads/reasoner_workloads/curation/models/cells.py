@@ -134,8 +134,9 @@ class Cell:
         """Write a segment."""
         key = f"{ROOT}{self._digits}/{name}"
         self._responses.store.put(key, pack(one for _, one in lines))
-        self._known.add(lines, own=True)
-        self._objects.add(key)
+        if not self.is_dropped:  # by the last who waited for it, and waits no more
+            self._known.add(lines, own=True)
+            self._objects.add(key)
 
     def _join(self) -> None:
         # Those of now: one that is written meanwhile may hold what is not in the whole.
