@@ -42,3 +42,10 @@ def serving(app: web.Application, host: str = "127.0.0.1", tls: ssl.SSLContext |
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def hung_up(request: web.Request) -> web.StreamResponse:
+    """The connection, cut."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from support.http_server import serving
+from support.http_server import hung_up, serving
 
 #: What happens to a request, and how often.
 FAULTS: Mapping[str, float] = {
@@ -70,7 +70,7 @@ class StoreWeather:
         if fault == "failed":
             return web.Response(text=_ERROR.format("InternalError"), status=500, content_type="application/xml")
         if fault == "hung up":
-            return _hung_up(request)
+            return hung_up(request)
         url = URL(self._target + request.raw_path, encoded=True)
         headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
         body = await request.read()
@@ -79,7 +79,7 @@ class StoreWeather:
         ) as answer:
             if fault == "answer lost":
                 await answer.read()
-                return _hung_up(request)
+                return hung_up(request)
             return await self._pass_on(request, answer, broken_off=fault == "broken off")
 
     async def _pass_on(
@@ -93,13 +93,6 @@ class StoreWeather:
             return response
         if broken_off and text:
             await response.write(text[: len(text) // 2])
-            return _hung_up(request)
+            return hung_up(request)
         await response.write(text)
         return response
-
-
-def _hung_up(request: web.Request) -> web.StreamResponse:
-    """The connection, cut."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
+from support.http_server import hung_up
+
 #: What happens to a request, and how often: to six of seven nothing.
 FAULTS = {"none": 0.86, "busy": 0.05, "starting": 0.03, "hung up": 0.03, "answer lost": 0.03}
 EXPIRED = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}
@@ -55,7 +57,7 @@ class Weather:
         if fault == "starting":
             return web.json_response({"message": "starting"}, status=503)
         if fault == "hung up":
-            return _hung_up(request)
+            return hung_up(request)
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
         body = await request.read()
         async with self._session.request(request.method, request.rel_url, headers=headers, data=body or None) as answer:
@@ -64,7 +66,7 @@ class Weather:
                 return await self._watch(request, answer, kind)
             text = await answer.read()
         return (
-            _hung_up(request) if fault == "answer lost" else web.Response(body=text, status=answer.status, headers=kind)
+            hung_up(request) if fault == "answer lost" else web.Response(body=text, status=answer.status, headers=kind)
         )
 
     async def _watch(
@@ -83,11 +85,4 @@ class Weather:
         self.met[end] += 1
         if end == "expired":
             await response.write(json.dumps({"type": "ERROR", "object": EXPIRED}).encode() + b"\n")
-        return _hung_up(request) if end == "broken" else response
-
-
-def _hung_up(request: web.Request) -> web.StreamResponse:
-    """The connection, cut."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
+        return hung_up(request) if end == "broken" else response

@@ -54,15 +54,20 @@ def test_many_a_request_may_fail(fault: str, weather: StoreWeather, store: Store
     assert weather.met[fault]
 
 
-def test_a_store_that_goes_away_is_waited_for(weather: StoreWeather, store: Store) -> None:
-    store.put("key", b"1")
+def is_waited_for(weather: StoreWeather, store: Store) -> bool:
+    """Whether a request is answered in the end that finds the store away for a while."""
     weather.away = True
     with ThreadPoolExecutor() as threads:
         found = threads.submit(store.get, "key")
         weather.wait_for("hung up", 20)
         assert not found.done()
         weather.away = False
-        assert found.result() == b"1"
+        return found.result() == b"1"
+
+
+def test_a_store_that_goes_away_is_waited_for(weather: StoreWeather, store: Store) -> None:
+    store.put("key", b"1")
+    assert is_waited_for(weather, store)
 
 
 def test_its_user_hears_of_each_time_that_it_is_away(
@@ -73,12 +78,7 @@ def test_its_user_hears_of_each_time_that_it_is_away(
     store = open_store(f"s3://reasoner/{tmp_path.name}", endpoint=weather.url, tell=told.append)
     store.put("key", b"1")
     for _ in range(2):
-        weather.away = True
-        with ThreadPoolExecutor() as threads:
-            found = threads.submit(store.get, "key")
-            weather.wait_for("hung up", 20)
-            weather.away = False
-            assert found.result() == b"1"
+        assert is_waited_for(weather, store)
     assert len(told) == 2
     assert "the object store is away, and is asked again: " in told[0]
 
@@ -105,12 +105,7 @@ def test_one_that_was_given_up_is_not_waited_for_as_long_until_it_answers(
         store.get("key")
     weather.away = False
     assert store.get("key") == b"1"
-    weather.away = True
-    with ThreadPoolExecutor() as threads:
-        found = threads.submit(store.get, "key")
-        weather.wait_for("hung up", 20)
-        weather.away = False
-        assert found.result() == b"1"
+    assert is_waited_for(weather, store)
 
 
 def test_a_process_that_is_about_to_end_waits_no_longer(

@@ -92,6 +92,10 @@ class Reporter:
             told = [*self._report.warnings, Warned(reason=reason, message=message)]
             self._report = self._report.model_copy(update={"warnings": told[-WARNINGS:]})
 
+    def store_away(self, message: str) -> None:
+        """Tell of a store that has stopped answering and is waited for."""
+        self.warn("StoreAway", message)
+
     def advance(self, fraction: float, display: str) -> None:
         """Say how much of the work is done, 0 to 1, and what is being done. The time left follows from the pace since
         the first call, so that work found done at a restart does not flatter it."""

@@ -93,11 +93,7 @@ class Run(Generic[T]):
     @cached_property
     def store(self) -> Store:
         """The task's own store."""
-        return store_of(self.task, self._tell_store_away)
-
-    def _tell_store_away(self, message: str) -> None:
-        """Raise an Event: the store is waited for."""
-        self.reporter.warn("StoreAway", message)
+        return store_of(self.task, self.reporter.store_away)
 
     def on_sigterm(self, hook: Callable[[], None]) -> None:
         """Be told of SIGTERM by a call (in a signal handler: set a flag, no more) in place of Terminated being raised.

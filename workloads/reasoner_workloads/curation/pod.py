@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from functools import partial
 
 from reasoner_api.curation import CurationWork
 from reasoner_api.status import total
@@ -99,8 +98,7 @@ class Pod:
         """As many rows are under way as keep the fetches and the models busy, but no more than this pod's even part:
         the others shall have some."""
         own, at = self.claims.own, self.work.storage
-        tell = partial(self.reporter.warn, "StoreAway")
-        shared = open_store(at.uri, endpoint=at.endpoint, region=at.region, tell=tell)
+        shared = open_store(at.uri, endpoint=at.endpoint, region=at.region, tell=self.reporter.store_away)
         async with Responses(shared, f"{own.pod:05d}-{own.life}", self.before_commit) as responses:
             self.feed = Feed(Desk(self.store, self.claims, responses, self.ledger), parts, self.work.shards)
             self._recall()
